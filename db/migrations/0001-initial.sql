@@ -1,0 +1,94 @@
+-- SPDX-License-Identifier: LGPL-2.1-or-later
+-- The first schema.  STRICT and the CHECKs let the integrity check at start find a damaged row before anything reads it.
+-- Needs SQLite 3.37.  Every later migration keeps the tables jobs and outbox: store_settle_copies() empties them in copies.
+
+-- "ROCA": tells a store of this agent from any other SQLite file.
+PRAGMA application_id = 0x524f4341;
+
+-- One column for each field of Job (db/jobs.h).  AUTOINCREMENT: the number of a job is never given out again.
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    role TEXT NOT NULL CHECK (role IN ('active', 'waits', 'ended')),
+    state TEXT NOT NULL CHECK (state IN (
+        'scheduled', 'downloading', 'retry-wait', 'verifying', 'install-wait', 'installing', 'reboot-wait', 'rebooting',
+        'confirming', 'rolling-back', 'undoing', 'installed', 'download-failed', 'install-failed', 'signature-invalid',
+        'rolled-back', 'cancelled', 'superseded')),
+    location TEXT NOT NULL,
+    retrieve_date_ms INTEGER NOT NULL,
+    has_retrieve_date INTEGER NOT NULL CHECK (has_retrieve_date IN (0, 1)),
+    retries INTEGER NOT NULL CHECK (retries BETWEEN 0 AND 4294967295),
+    retry_interval_s INTEGER NOT NULL CHECK (retry_interval_s BETWEEN 0 AND 4294967295),
+    request_id INTEGER NOT NULL,
+    attempts INTEGER NOT NULL CHECK (attempts BETWEEN 0 AND 4294967295),
+    interruptions INTEGER NOT NULL CHECK (interruptions BETWEEN 0 AND 4294967295),
+    tried INTEGER NOT NULL CHECK (tried IN (0, 1)),
+    written INTEGER NOT NULL CHECK (written IN (0, 1)),
+    wire TEXT NOT NULL CHECK (wire IN ('nothing', 'downloading', 'downloaded', 'installing', 'ended')),
+    last_status TEXT,
+    reason TEXT,
+    failure TEXT NOT NULL CHECK (failure IN (
+        'scheduled', 'downloading', 'retry-wait', 'verifying', 'install-wait', 'installing', 'reboot-wait', 'rebooting',
+        'confirming', 'rolling-back', 'undoing', 'installed', 'download-failed', 'install-failed', 'signature-invalid',
+        'rolled-back', 'cancelled', 'superseded')),
+    retry_boot_id TEXT,
+    retry_boottime_ms INTEGER NOT NULL,
+    snapshot INTEGER NOT NULL CHECK (snapshot IN (0, 1)),
+    boot_id TEXT,
+    booted_slot TEXT,
+    target_slot TEXT,
+    primary_slot TEXT,
+    firmware_version TEXT,
+    before_installed_count INTEGER NOT NULL CHECK (before_installed_count >= 0),
+    before_installed_timestamp TEXT,
+    before_activated_timestamp TEXT,
+    before_version TEXT,
+    before_hash TEXT,
+    after_installed_count INTEGER NOT NULL CHECK (after_installed_count >= 0),
+    after_installed_timestamp TEXT,
+    after_activated_timestamp TEXT,
+    after_version TEXT,
+    after_hash TEXT,
+    confirm_boots INTEGER NOT NULL CHECK (confirm_boots BETWEEN 0 AND 4294967295),
+    confirm_boottime_ms INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    CHECK ((role = 'ended') = (state IN (
+        'installed', 'download-failed', 'install-failed', 'signature-invalid', 'rolled-back', 'cancelled', 'superseded')))
+) STRICT;
+
+CREATE UNIQUE INDEX jobs_one_active ON jobs (role) WHERE role = 'active';
+CREATE UNIQUE INDEX jobs_one_waits ON jobs (role) WHERE role = 'waits';
+
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY,
+    job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    time_ms INTEGER NOT NULL,
+    from_state TEXT NOT NULL CHECK (from_state IN (
+        'scheduled', 'downloading', 'retry-wait', 'verifying', 'install-wait', 'installing', 'reboot-wait', 'rebooting',
+        'confirming', 'rolling-back', 'undoing', 'installed', 'download-failed', 'install-failed', 'signature-invalid',
+        'rolled-back', 'cancelled', 'superseded')),
+    to_state TEXT NOT NULL CHECK (to_state IN (
+        'scheduled', 'downloading', 'retry-wait', 'verifying', 'install-wait', 'installing', 'reboot-wait', 'rebooting',
+        'confirming', 'rolling-back', 'undoing', 'installed', 'download-failed', 'install-failed', 'signature-invalid',
+        'rolled-back', 'cancelled', 'superseded')),
+    event TEXT NOT NULL,
+    detail TEXT
+) STRICT;
+
+-- No foreign key: a notification outlives the row of its job.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL CHECK (job_id >= 0),
+    action TEXT NOT NULL,
+    payload TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE configuration (
+    name TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE agent (
+    name TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The outbox: notifications in the order in which they were put in. */
+#include "db/outbox.h"
+
+#include "sql.h"
+
+gboolean outbox_push(Store *store, gint64 job_id, const char *action, const char *payload,
+                     GError **error)
+{
+    g_auto(Sql) sql = SQL_INIT;
+
+    if (!sql_open(&sql, store, "queue a notification",
+                  "INSERT INTO outbox (job_id, action, payload)"
+                  " SELECT ?, ?, ? WHERE (SELECT count(*) FROM outbox) < ?",
+                  error))
+        return FALSE;
+    sql_bind_int(&sql, job_id);
+    sql_bind_text(&sql, action);
+    sql_bind_text(&sql, payload);
+    sql_bind_int(&sql, OUTBOX_MAX_ROWS);
+    if (!sql_finish(&sql, error))
+        return FALSE;
+    return sqlite3_changes(store->db) == 1 || sql_refuse(&sql, "the outbox is full", error);
+}
+
+gboolean outbox_head(Store *store, OutboxRow **ret_row, GError **error)
+{
+    g_auto(Sql) sql = SQL_INIT;
+    g_autoptr(OutboxRow) row = NULL;
+    gboolean have;
+
+    if (!sql_open(&sql, store, "read the outbox",
+                  "SELECT id, job_id, action, payload FROM outbox ORDER BY id LIMIT 1", error) ||
+        !sql_step(&sql, &have, error))
+        return FALSE;
+    if (have) {
+        row = g_new0(OutboxRow, 1);
+        row->id = sql_get_int(&sql, 1, G_MAXINT64);
+        row->job_id = sql_get_int(&sql, 0, G_MAXINT64);
+        row->action = sql_get_text(&sql, FALSE);
+        row->payload = sql_get_text(&sql, FALSE);
+        if (!sql_intact(&sql, error))
+            return FALSE;
+    }
+    *ret_row = g_steal_pointer(&row);
+    return TRUE;
+}
+
+gboolean outbox_remove(Store *store, gint64 id, GError **error)
+{
+    g_auto(Sql) sql = SQL_INIT;
+
+    if (!sql_open(&sql, store, "remove a notification", "DELETE FROM outbox WHERE id = ?", error))
+        return FALSE;
+    sql_bind_int(&sql, id);
+    return sql_finish(&sql, error);
+}
+
+gboolean outbox_count(Store *store, guint *ret_count, GError **error)
+{
+    gint64 count;
+
+    if (!sql_number(store, "count the outbox", "SELECT count(*) FROM outbox", &count, error))
+        return FALSE;
+    *ret_count = (guint)count;
+    return TRUE;
+}
+
+void outbox_row_free(OutboxRow *row)
+{
+    if (row == NULL)
+        return;
+    g_free(row->action);
+    g_free(row->payload);
+    g_free(row);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The firmware job: takes UpdateFirmware, drives RAUC, keeps the job in the store, confirms the new
+ * slot or gives it up, and queues the statuses for the CSMS.  All marks of slots are made here,
+ * those of boots without a job too.
+ *
+ * It works by level, not by edge: whenever anything changes it looks at the job's row, at RAUC and
+ * at the clock, and takes the steps that follow; so it needs no memory of its own over a crash.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "adapter/clock.h"
+#include "adapter/rauc.h"
+#include "db/jobs.h"
+#include "db/store.h"
+
+#define FIRMWARE_ERROR (firmware_error_quark())
+GQuark firmware_error_quark(void);
+
+typedef enum {
+    FIRMWARE_ERROR_STORE, /* the store cannot keep it: nothing was done */
+    FIRMWARE_ERROR_STATE  /* not now: the message says why */
+} FirmwareError;
+
+/* Which boots are marked good: see mark-good in the settings. */
+typedef enum { FIRMWARE_MARK_ALWAYS, FIRMWARE_MARK_JOBS, FIRMWARE_MARK_NEVER } FirmwareMarkGood;
+
+typedef struct {
+    const char *boot_id;
+    const char *firmware_version; /* of this boot; may be NULL */
+    guint default_retries, default_retry_interval_s;
+    gint64 stall_timeout_ms, silent_timeout_ms; /* no progress during an install, where per cent
+                                                   show and where they do not */
+    gint64 absent_timeout_ms;                   /* RAUC mute */
+    gint64 health_timeout_ms;
+    gint64 last_csms_ms; /* last stored CSMS time, 0: none */
+    FirmwareMarkGood mark_good;
+    gboolean report_before_reboot;
+} FirmwareConfig;
+
+/* Called from the main loop; they must not call back into Firmware before they return, but for
+ * firmware_reboot_allowed(). */
+typedef struct {
+    /* State or progress changed. */
+    void (*changed)(gpointer user_data);
+    /* Something was put into the outbox. */
+    void (*outbox)(gpointer user_data);
+    /* The job waits for leave to reboot (answer: firmware_reboot_allowed()), or does not any more.
+     */
+    void (*wants_reboot)(gboolean wants, gpointer user_data);
+    /* Ask the system for a reboot now / make RAUC stop. */
+    gboolean (*reboot)(gpointer user_data, GError **error);
+    gboolean (*restart_rauc)(gpointer user_data, GError **error);
+    /* Health checks are wanted (answer: firmware_set_healthy()), or not any more. */
+    void (*wants_health)(gboolean wants, gpointer user_data);
+} FirmwareEvents;
+
+typedef struct {
+    const char *location;
+    gboolean has_retrieve_date;
+    gint64 retrieve_date_ms;
+    gint64 retries;          /* -1: the default */
+    gint64 retry_interval_s; /* -1: the default */
+} FirmwareRequest;
+
+typedef struct _Firmware Firmware;
+
+/* All arguments are borrowed and must live longer; `config` and its strings are copied. */
+Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, Clock *clock,
+                       const FirmwareEvents *events, gpointer user_data);
+void firmware_free(Firmware *firmware);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Firmware, firmware_free)
+
+/* Loads what the store holds and begins. */
+void firmware_start(Firmware *firmware);
+
+/* UpdateFirmware (C 5.19).  TRUE once it is in the store (or is a repeat of a known one). */
+gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GError **error);
+gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error);
+
+/* What the world does: the agent passes it on. */
+void firmware_rauc_presence(Firmware *firmware, RaucPresence presence);
+void firmware_rauc_progress(Firmware *firmware, int percent, const char *message);
+void firmware_rauc_completed(Firmware *firmware, const GError *error);
+void firmware_time_changed(Firmware *firmware); /* CSMS time became known or jumped */
+void firmware_reboot_allowed(Firmware *firmware);
+void firmware_set_healthy(Firmware *firmware, gboolean healthy);
+
+/* Whether a CSMS Reset must be Rejected now (installing, confirming), and whether it has to wait
+ * (undoing, rolling-back). */
+gboolean firmware_rejects_reset(const Firmware *firmware);
+gboolean firmware_delays_reset(const Firmware *firmware);
+
+/* The answer to TriggerMessage FirmwareStatusNotification: the active job's last status, else
+ * "Idle".  Static until the next step. */
+const char *firmware_triggered_status(const Firmware *firmware);
+
+/* For people: the active job, the waiting one, or the last ended one; borrowed, NULL when there is
+ * none. */
+const Job *firmware_job(const Firmware *firmware);
+const Job *firmware_last_job(const Firmware *firmware);
+gboolean firmware_has_waiting(const Firmware *firmware);
+/* RAUC's per cent while an install of the job runs, else -1; `*ret_message` is borrowed. */
+int firmware_progress(const Firmware *firmware, const char **ret_message);
+gboolean firmware_boot_marked(const Firmware *firmware);
+
+/* A location without user and password, for logs and history; g_free(). */
+char *firmware_location_for_people(const char *location);

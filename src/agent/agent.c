@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The agent: makes every part, and passes on what one part says to the ones that it concerns.  No part knows another; all
+ * of their meeting is here, one small function an event.
+ */
+#include "src/agent/agent_internal.h"
+
+#include <glib-unix.h>
+
+#include "adapter/boot.h"
+#include "adapter/systemd.h"
+#include "agent/commands.h"
+#include "db/values.h"
+
+static void show(Agent *agent)
+{
+    g_autofree char *line = agent_status_line(agent);
+
+    control_changed(agent->control);
+    systemd_notify(line);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- RAUC */
+
+static void on_rauc_presence(RaucPresence presence, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    firmware_rauc_presence(agent->firmware, presence);
+    show(agent);
+}
+
+static void on_rauc_progress(int percent, const char *message, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    firmware_rauc_progress(agent->firmware, percent, message);
+}
+
+static void on_rauc_completed(const GError *error, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    firmware_rauc_completed(agent->firmware, error);
+}
+
+/* -------------------------------------------------------------------------------------------------------- firmware job */
+
+/* A Reset that had to wait for the job may go now. */
+static void serve_reset(Agent *agent)
+{
+    if (agent->reset_wanted && !firmware_rejects_reset(agent->firmware) &&
+        !firmware_delays_reset(agent->firmware))
+        reboot_ask(agent->reboot);
+}
+
+static void on_firmware_changed(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    serve_reset(agent);
+    show(agent);
+}
+
+static void on_firmware_outbox(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    session_outbox_changed(agent->session);
+}
+
+static void on_wants_reboot(gboolean wants, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (wants)
+        reboot_ask(agent->reboot);
+    else if (!agent->reset_wanted)
+        reboot_withdraw(agent->reboot);
+}
+
+static gboolean on_reboot(gpointer user_data, GError **error)
+{
+    Agent *agent = user_data;
+
+    g_message("asking for the reboot: %s", agent->settings->reboot_command);
+    return command_run(agent->settings->reboot_command, error);
+}
+
+static gboolean on_restart_rauc(gpointer user_data, GError **error)
+{
+    Agent *agent = user_data;
+
+    g_message("restarting RAUC: %s", agent->settings->restart_command);
+    return command_run(agent->settings->restart_command, error);
+}
+
+static void on_wants_health(gboolean wants, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (wants)
+        health_checks_begin(agent->health);
+    else
+        health_checks_end(agent->health);
+}
+
+static void on_health_passed(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    firmware_set_healthy(agent->firmware, TRUE);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- reboot */
+
+static void on_reboot_allowed(gpointer user_data)
+{
+    Agent *agent = user_data;
+    const Job *job = firmware_job(agent->firmware);
+    g_autoptr(GError) error = NULL;
+
+    if (job && job->state == JOB_REBOOT_WAIT) {
+        agent->reset_wanted = FALSE;
+        firmware_reboot_allowed(agent->firmware);
+        return;
+    }
+    if (!agent->reset_wanted || firmware_rejects_reset(agent->firmware) ||
+        firmware_delays_reset(agent->firmware))
+        return; /* asked for again when the job has moved on */
+    agent->reset_wanted = FALSE;
+    if (!on_reboot(agent, &error))
+        g_critical("cannot carry out the Reset: %s", error->message);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ session */
+
+static gboolean on_send(const char *text, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    return ws_client_send(agent->ws, text);
+}
+
+static void keep_csms_time(Agent *agent, gint64 csms_ms)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, csms_ms);
+    g_autoptr(GError) error = NULL;
+
+    if (ABS(csms_ms - agent->kept_csms_ms) < AGENT_TIME_KEEP_MS)
+        return;
+    if (!values_set(agent->store, VALUES_AGENT, "csms-time", text, &error)) {
+        g_warning("cannot keep the CSMS time: %s", error->message);
+        return;
+    }
+    agent->kept_csms_ms = csms_ms;
+    if (agent->tls)
+        tls_set_not_before(agent->tls, csms_ms);
+}
+
+static void on_csms_time(gint64 csms_ms, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    clock_set_csms_time(agent->clock, csms_ms);
+    keep_csms_time(agent, csms_ms);
+    firmware_time_changed(agent->firmware);
+}
+
+static void on_registration(OcppRegistrationStatus status, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (status == OCPP_REGISTRATION_ACCEPTED || status == OCPP_REGISTRATION_PENDING)
+        health_checks_csms(agent->health);
+    show(agent);
+}
+
+static gboolean on_update_firmware(const SessionUpdateFirmware *request, gpointer user_data,
+                                   GError **error)
+{
+    Agent *agent = user_data;
+    FirmwareRequest firmware = {.location = request->location,
+                                .has_retrieve_date = request->has_retrieve_date,
+                                .retrieve_date_ms = request->retrieve_date_ms,
+                                .retries = request->retries,
+                                .retry_interval_s = request->retry_interval_s};
+
+    return firmware_request(agent->firmware, &firmware, error);
+}
+
+static const char *on_firmware_status(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    return firmware_triggered_status(agent->firmware);
+}
+
+static gboolean on_reset(gboolean hard, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    if (firmware_rejects_reset(agent->firmware)) {
+        g_message("Reset is Rejected: an update is under way");
+        return FALSE;
+    }
+    g_message("Reset %s is Accepted", hard ? "Hard" : "Soft");
+    agent->reset_wanted = TRUE;
+    serve_reset(agent);
+    return TRUE;
+}
+
+static void on_outbox(guint rows, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    reboot_set_outbox(agent->reboot, rows);
+}
+
+static void on_ping_interval(guint seconds, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    ws_client_set_ping_interval(agent->ws, seconds);
+}
+
+/* --------------------------------------------------------------------------------------------------------- connection */
+
+static void on_connected(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    g_clear_pointer(&agent->link_trouble, g_free);
+    g_message("connected to %s as %s", agent->settings->url, agent->settings->identity);
+    session_connected(agent->session);
+    show(agent);
+}
+
+static void on_message(const char *text, gsize length, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    session_message(agent->session, text, length);
+}
+
+static void keep_trouble(Agent *agent, const char *why)
+{
+    g_free(agent->link_trouble);
+    agent->link_trouble = g_strdup(why);
+}
+
+static void on_disconnected(const char *why, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    keep_trouble(agent, why);
+    g_message("connection to the CSMS ended: %s", why);
+    session_disconnected(agent->session);
+    show(agent);
+}
+
+static void on_failed(const char *why, gint64 retry_ms, gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    keep_trouble(agent, why);
+    g_warning("cannot connect to %s: %s; next try in %.1f s", agent->settings->url, why,
+              (double)retry_ms / 1000.0);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ control */
+
+static GVariant *on_status(gpointer user_data)
+{
+    return agent_status(user_data);
+}
+
+static GVariant *on_history(guint limit, gpointer user_data)
+{
+    return agent_history(user_data, limit);
+}
+
+static gboolean on_cancel(gpointer user_data, GError **error)
+{
+    Agent *agent = user_data;
+
+    return firmware_cancel(agent->firmware, "cancelled by a person", error);
+}
+
+static gboolean on_confirm(gpointer user_data, G_GNUC_UNUSED GError **error)
+{
+    Agent *agent = user_data;
+
+    health_checks_stack(agent->health);
+    return TRUE;
+}
+
+static gboolean on_allow_reboot(gpointer user_data, GError **error)
+{
+    Agent *agent = user_data;
+
+    if (!reboot_is_asked(agent->reboot)) {
+        g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE,
+                            "no reboot waits for permission");
+        return FALSE;
+    }
+    reboot_permit(agent->reboot);
+    return TRUE;
+}
+
+static void on_inhibitors(gpointer user_data)
+{
+    Agent *agent = user_data;
+    g_autofree char *who = control_inhibitors(agent->control);
+
+    reboot_set_inhibitors(agent->reboot, who);
+    show(agent);
+}
+
+/* ----------------------------------------------------------------------------------------------------- making the parts */
+
+static const char *origin_words(StoreOrigin origin)
+{
+    static const char *const WORDS[] = {
+        [STORE_OPENED] = "opened",
+        [STORE_CREATED] = "created",
+        [STORE_MIGRATED] = "migrated",
+        [STORE_OWN_COPY] = "of a newer agent: set aside, own copy opened",
+        [STORE_NEWER_ASIDE] = "of a newer agent: set aside, started afresh",
+        [STORE_CORRUPT_ASIDE] = "damaged: set aside, started afresh",
+        [STORE_VOLATILE] = "not usable: nothing outlives this process, updates are refused",
+    };
+
+    return WORDS[origin];
+}
+
+static gboolean open_store(Agent *agent)
+{
+    g_autofree char *detail = NULL;
+    g_autofree char *kept = NULL;
+    g_autoptr(GError) error = NULL;
+
+    agent->store =
+        store_open(agent->settings->store_path, 0, &agent->store_origin, &detail, &error);
+    if (!agent->store) {
+        g_critical("%s", error->message);
+        return FALSE;
+    }
+    g_log(G_LOG_DOMAIN,
+          agent->store_origin >= STORE_OWN_COPY ? G_LOG_LEVEL_CRITICAL : G_LOG_LEVEL_MESSAGE,
+          "store %s: %s%s%s", agent->settings->store_path, origin_words(agent->store_origin),
+          detail ? ": " : "", detail ? detail : "");
+    if (!values_get(agent->store, VALUES_AGENT, "csms-time", &kept, &error))
+        g_warning("cannot read the last CSMS time: %s", error->message);
+    else if (kept)
+        agent->kept_csms_ms = g_ascii_strtoll(kept, NULL, 10);
+    return TRUE;
+}
+
+static void make_firmware(Agent *agent)
+{
+    static const FirmwareMarkGood MARKS[] = {[MARK_GOOD_ALWAYS] = FIRMWARE_MARK_ALWAYS,
+                                             [MARK_GOOD_JOBS] = FIRMWARE_MARK_JOBS,
+                                             [MARK_GOOD_NEVER] = FIRMWARE_MARK_NEVER};
+    static const FirmwareEvents EVENTS = {.changed = on_firmware_changed,
+                                          .outbox = on_firmware_outbox,
+                                          .wants_reboot = on_wants_reboot,
+                                          .reboot = on_reboot,
+                                          .restart_rauc = on_restart_rauc,
+                                          .wants_health = on_wants_health};
+    const Settings *settings = agent->settings;
+    FirmwareConfig config = {
+        .boot_id = agent->boot_id,
+        .firmware_version = settings->firmware_version,
+        .default_retries = (guint)settings->default_retries,
+        .default_retry_interval_s = (guint)settings->default_retry_interval_s,
+        .stall_timeout_ms = settings->stall_timeout_s * 1000,
+        .silent_timeout_ms = settings->silent_timeout_s * 1000,
+        .absent_timeout_ms = settings->absent_timeout_s * 1000,
+        .health_timeout_ms = settings->health_timeout_s * 1000,
+        .last_csms_ms = agent->kept_csms_ms,
+        .mark_good = MARKS[settings->mark_good],
+        .report_before_reboot = settings->report_installed == REPORT_BEFORE_REBOOT,
+    };
+
+    agent->firmware =
+        firmware_new(&config, agent->store, agent->rauc, agent->clock, &EVENTS, agent);
+}
+
+static void make_session(Agent *agent)
+{
+    static const SessionEvents EVENTS = {.send = on_send,
+                                         .registration = on_registration,
+                                         .csms_time = on_csms_time,
+                                         .update_firmware = on_update_firmware,
+                                         .firmware_status = on_firmware_status,
+                                         .reset = on_reset,
+                                         .outbox = on_outbox,
+                                         .ping_interval = on_ping_interval};
+    const Settings *settings = agent->settings;
+    SessionConfig config = {
+        .vendor = settings->vendor,
+        .model = settings->model,
+        .serial_number = settings->serial_number,
+        .firmware_version = settings->firmware_version,
+        .connectors = (guint)settings->connectors,
+        .call_timeout_ms = settings->call_timeout_s * 1000,
+        .boot_notification_on_reconnect = settings->boot_notification_on_reconnect,
+        .security_profile = (guint)settings->security_profile,
+        .ping_interval_s = (guint)settings->ping_interval_s,
+    };
+
+    agent->session = session_new(&config, agent->store, agent->clock, &EVENTS, agent);
+}
+
+static gboolean make_connection(Agent *agent, GError **error)
+{
+    static const WsClientEvents EVENTS = {.connected = on_connected,
+                                          .message = on_message,
+                                          .disconnected = on_disconnected,
+                                          .failed = on_failed};
+    const Settings *settings = agent->settings;
+    TlsConfig tls = {.ca_file = settings->ca_file,
+                     .client_cert_file = settings->client_cert_file,
+                     .client_key_file = settings->client_key_file};
+    WsClientConfig config = {.url = settings->url,
+                             .identity = settings->identity,
+                             .authorization_key =
+                                 settings->security_profile == 1 || settings->security_profile == 2
+                                     ? settings->authorization_key
+                                     : NULL,
+                             .ping_interval_s = session_ping_interval(agent->session),
+                             .max_message_bytes = (gsize)settings->max_message_bytes};
+
+    if (settings->security_profile >= 2) {
+        agent->tls = tls_new(&tls, error);
+        if (!agent->tls)
+            return FALSE;
+        tls_set_not_before(agent->tls, agent->kept_csms_ms);
+    }
+    agent->ws = ws_client_new(&config, agent->tls, agent->clock, &EVENTS, agent, error);
+    return agent->ws != NULL;
+}
+
+static gboolean make_parts(Agent *agent, GError **error)
+{
+    static const RaucEvents RAUC_EVENTS = {
+        .presence = on_rauc_presence, .progress = on_rauc_progress, .completed = on_rauc_completed};
+    static const ControlHandlers CONTROL_HANDLERS = {.status = on_status,
+                                                     .history = on_history,
+                                                     .cancel = on_cancel,
+                                                     .confirm = on_confirm,
+                                                     .allow_reboot = on_allow_reboot,
+                                                     .inhibitors_changed = on_inhibitors};
+    const Settings *settings = agent->settings;
+    RebootConfig reboot = {.permission_required = settings->reboot_permission == REBOOT_REQUIRED,
+                           .wait_limit_ms = settings->reboot_wait_limit_s * 1000,
+                           .report_wait_ms = settings->report_wait_s * 1000};
+    HealthConfig health = {.csms = (settings->health & HEALTH_CSMS) != 0,
+                           .command = (settings->health & HEALTH_COMMAND) != 0,
+                           .stack = (settings->health & HEALTH_STACK) != 0,
+                           .directory = settings->health_directory,
+                           .quick_ms = settings->health_timeout_s * 1000};
+
+    agent->reboot = reboot_new(&reboot, agent->clock, on_reboot_allowed, agent);
+    agent->health = health_checks_new(&health, agent->clock, on_health_passed, agent);
+    agent->rauc = rauc_new(&RAUC_EVENTS, agent);
+    make_firmware(agent);
+    make_session(agent);
+    agent->control = control_new(&CONTROL_HANDLERS, agent);
+    return make_connection(agent, error);
+}
+
+static void agent_clear(Agent *agent)
+{
+    clock_timer_clear(agent->clock, &agent->watchdog);
+    ws_client_free(agent->ws);
+    control_free(agent->control);
+    session_free(agent->session);
+    firmware_free(agent->firmware);
+    rauc_free(agent->rauc);
+    health_checks_free(agent->health);
+    reboot_free(agent->reboot);
+    tls_free(agent->tls);
+    store_close(agent->store);
+    clock_free(agent->clock);
+    g_free(agent->boot_id);
+    g_free(agent->link_trouble);
+    g_main_loop_unref(agent->loop);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- running */
+
+static gboolean on_signal(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    g_message("ending");
+    g_main_loop_quit(agent->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static void feed_watchdog(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    systemd_notify("WATCHDOG=1");
+    clock_timer_set(agent->clock, &agent->watchdog, systemd_watchdog_interval_ms(), feed_watchdog,
+                    agent);
+}
+
+static gboolean start(Agent *agent, GError **error)
+{
+    agent->boot_id = boot_id_read(agent->settings->boot_id_file, error);
+    if (!agent->boot_id || !make_parts(agent, error))
+        return FALSE;
+    firmware_start(agent->firmware);
+    session_outbox_changed(agent->session);
+    ws_client_start(agent->ws);
+    if (systemd_watchdog_interval_ms() > 0)
+        feed_watchdog(agent);
+    systemd_notify("READY=1");
+    return TRUE;
+}
+
+int agent_run(const Settings *settings)
+{
+    Agent agent = {
+        .settings = settings, .loop = g_main_loop_new(NULL, FALSE), .clock = clock_new()};
+    g_autoptr(GError) error = NULL;
+    guint term, interrupt;
+    int code = EXIT_FAILED;
+
+    if (!open_store(&agent)) {
+        agent_clear(&agent);
+        return EXIT_FAILED;
+    }
+    term = g_unix_signal_add(SIGTERM, on_signal, &agent);
+    interrupt = g_unix_signal_add(SIGINT, on_signal, &agent);
+    if (start(&agent, &error)) {
+        g_main_loop_run(agent.loop);
+        systemd_notify("STOPPING=1");
+        code = EXIT_DONE;
+    } else {
+        g_critical("%s", error->message);
+    }
+    g_source_remove(term);
+    g_source_remove(interrupt);
+    agent_clear(&agent);
+    return code;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What agent.c (wiring) and agent_status.c (what people are shown) share.
+ */
+#pragma once
+
+#include "adapter/clock.h"
+#include "adapter/rauc.h"
+#include "adapter/tls.h"
+#include "adapter/ws_client.h"
+#include "agent/agent.h"
+#include "agent/control.h"
+#include "behaviour/firmware.h"
+#include "behaviour/health.h"
+#include "behaviour/reboot.h"
+#include "behaviour/session.h"
+#include "db/store.h"
+
+#define AGENT_TIME_KEEP_MS 3600000 /* CSMS time is stored when it is this far from the stored one */
+
+typedef struct {
+    const Settings *settings;
+    GMainLoop *loop;
+    char *boot_id;
+    Clock *clock;
+    Store *store;
+    StoreOrigin store_origin;
+    Tls *tls;
+    WsClient *ws;
+    Rauc *rauc;
+    Firmware *firmware;
+    HealthChecks *health;
+    Reboot *reboot;
+    Session *session;
+    Control *control;
+
+    gint64 kept_csms_ms;   /* last stored CSMS time, 0: none */
+    gboolean reset_wanted; /* the CSMS asked for a Reset */
+    char *link_trouble;    /* why the last connection attempt failed; NULL: connected */
+    guint watchdog;
+} Agent;
+
+GVariant *agent_status(Agent *agent);               /* floating a{sv} */
+GVariant *agent_history(Agent *agent, guint limit); /* floating aa{sv} */
+char *agent_status_line(Agent *agent);              /* for systemd; g_free() */

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Carries the effects of a step out, one by one and in order.  An effect that RAUC refuses is tried
+ * again with back-off; each may have been done before a crash, and doing it again changes nothing.
+ */
+#include "src/behaviour/firmware/internal.h"
+
+#include "src/behaviour/firmware/location.h"
+
+#include <string.h>
+
+static void effect_done(Firmware *firmware)
+{
+    if (firmware->n_effects == 0)
+        return;
+    firmware->n_effects--;
+    memmove(firmware->effects, firmware->effects + 1,
+            firmware->n_effects * sizeof(firmware->effects[0]));
+    firmware->effect_tries = 0;
+    firmware->effect_not_before_ms = 0;
+}
+
+static gint64 retry_delay_ms(guint tries)
+{
+    return MIN((gint64)FIRMWARE_EFFECT_RETRY_MS << MIN(tries, 10), FIRMWARE_EFFECT_RETRY_MAX_MS);
+}
+
+static void effect_later(Firmware *firmware)
+{
+    firmware->effect_not_before_ms =
+        clock_boottime_ms(firmware->clock) + retry_delay_ms(firmware->effect_tries++);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * marking */
+
+static void note_boot_marked(Firmware *firmware)
+{
+    g_autoptr(GError) error = NULL;
+
+    firmware->boot_marked = TRUE;
+    if (!values_set(firmware->store, VALUES_AGENT, "marked-boot-id", firmware->config.boot_id,
+                    &error))
+        g_warning("cannot keep that this boot is marked good, a restart will mark it again: %s",
+                  error->message);
+}
+
+static void mark_answered(const GError *error, gpointer user_data)
+{
+    Firmware *firmware = user_data;
+    JobEffect effect = firmware->n_effects > 0 ? firmware->effects[0] : JOB_EFFECT_NONE;
+
+    firmware->calling = FALSE;
+    firmware_forget_status(firmware);
+    if (error) {
+        g_warning("RAUC did not carry out %s: %s", job_effect_name(effect), error->message);
+        effect_later(firmware);
+        if (effect == JOB_EFFECT_MARK_GOOD)
+            firmware->n_effects =
+                0; /* asked for anew as long as the slot is healthy, until the deadline */
+        else if (effect == JOB_EFFECT_MARK_BAD && firmware->effect_tries >= FIRMWARE_MARK_BAD_TRIES)
+            effect_done(firmware);
+        else if ((effect == JOB_EFFECT_UNDO || effect == JOB_EFFECT_BAD_TARGET) &&
+                 firmware->effect_tries >= FIRMWARE_UNDO_TRIES) {
+            g_critical("RAUC refuses to mark slots: the charger may boot the failed firmware");
+            firmware->n_effects = 0;
+            firmware->undone = TRUE;
+        }
+    } else {
+        if (effect == JOB_EFFECT_MARK_GOOD) {
+            firmware->marked = TRUE;
+            note_boot_marked(firmware);
+        }
+        if (effect == JOB_EFFECT_BAD_TARGET)
+            firmware->undone = TRUE;
+        effect_done(firmware);
+    }
+    firmware_advance(firmware);
+}
+
+static gboolean mark(Firmware *firmware, const char *state, const char *slot)
+{
+    firmware->calling = TRUE;
+    g_message("Mark %s %s", state, slot);
+    rauc_mark(firmware->rauc, state, slot, mark_answered, firmware);
+    return FALSE;
+}
+
+static void boot_mark_answered(const GError *error, gpointer user_data)
+{
+    Firmware *firmware = user_data;
+
+    firmware->calling = FALSE;
+    firmware_forget_status(firmware);
+    if (error) {
+        g_warning("RAUC did not mark the booted slot good: %s; it is tried again", error->message);
+        firmware->boot_mark_not_before_ms =
+            clock_boottime_ms(firmware->clock) + retry_delay_ms(firmware->boot_mark_tries++);
+    } else {
+        note_boot_marked(firmware);
+    }
+    firmware_advance(firmware);
+}
+
+void firmware_mark_boot(Firmware *firmware)
+{
+    firmware->calling = TRUE;
+    g_message("Mark good booted");
+    rauc_mark(firmware->rauc, "good", "booted", boot_mark_answered, firmware);
+}
+
+/* ---------------------------------------------------------------------------------------------------------
+ * the effects */
+
+static gboolean run_fetch(Firmware *firmware)
+{
+    g_autofree char *reason = NULL;
+    g_autofree char *url = location_for_rauc(firmware->job->location, &reason);
+
+    firmware->fetch_failure =
+        url ? g_strdup("this version of the agent does not download by itself")
+            : g_steal_pointer(&reason);
+    effect_done(firmware);
+    return TRUE;
+}
+
+static void install_answered(const GError *error, gpointer user_data)
+{
+    Firmware *firmware = user_data;
+
+    firmware->calling = FALSE;
+    if (firmware->job && firmware->job->state == JOB_INSTALLING) {
+        firmware->progress_ms = clock_boottime_ms(firmware->clock);
+        if (!error) {
+            if (firmware->attempt == ATTEMPT_CALLED)
+                firmware->attempt = ATTEMPT_RUNNING;
+        } else if (error->code ==
+                   RAUC_ERROR_BUSY) { /* somebody else was quicker: wait, nothing is charged */
+            g_message("RAUC is at work for somebody else; the installation waits");
+            firmware->attempt = ATTEMPT_NONE;
+            firmware->effects[0] = JOB_EFFECT_INSTALL;
+            firmware->n_effects = 1;
+        } else {
+            firmware->attempt = ATTEMPT_ENDED;
+            g_clear_error(&firmware->attempt_error);
+            firmware->attempt_error = g_error_copy(error);
+            firmware_forget_status(firmware);
+        }
+    }
+    firmware_advance(firmware);
+}
+
+static gboolean run_install(Firmware *firmware)
+{
+    g_autofree char *reason = NULL;
+    g_autofree char *url = location_for_rauc(firmware->job->location, &reason);
+    g_autofree char *shown = firmware_location_for_people(firmware->job->location);
+
+    if (!url) { /* a location that this version refuses, kept by another version */
+        firmware->attempt = ATTEMPT_ENDED;
+        firmware->attempt_error = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_FORMAT, reason);
+        effect_done(firmware);
+        return TRUE;
+    }
+    g_message("job=%" G_GINT64_FORMAT " InstallBundle %s", firmware->job->id, shown);
+    effect_done(firmware);
+    firmware->calling = TRUE;
+    firmware->attempt = ATTEMPT_CALLED;
+    rauc_install(firmware->rauc, url, install_answered, firmware);
+    return FALSE;
+}
+
+void firmware_abort(Firmware *firmware)
+{
+    g_autoptr(GError) error = NULL;
+
+    firmware->aborting = rauc_presence(firmware->rauc) == RAUC_BUSY;
+    firmware->progress_ms = clock_boottime_ms(firmware->clock);
+    if (firmware->aborting && !firmware->events.restart_rauc(firmware->user_data, &error))
+        g_critical("cannot restart RAUC: %s; it is tried again", error->message);
+}
+
+static gboolean run_abort(Firmware *firmware)
+{
+    firmware_abort(firmware);
+    effect_done(firmware);
+    return TRUE;
+}
+
+static gboolean run_reboot(Firmware *firmware)
+{
+    g_autoptr(GError) error = NULL;
+
+    firmware->reboot_asked_ms = clock_boottime_ms(firmware->clock);
+    firmware->reboot_asked++;
+    if (!firmware->events.reboot(firmware->user_data, &error))
+        g_critical("cannot ask for a reboot: %s; it is tried again", error->message);
+    effect_done(firmware);
+    return TRUE;
+}
+
+/* Where the loader points to the other slot already, marking it active again would only wear its
+ * attempts. */
+static gboolean run_point_other(Firmware *firmware)
+{
+    const char *other = firmware->job->booted_slot;
+
+    if (!firmware->status)
+        return FALSE;
+    if (g_strcmp0(firmware->status->primary, other) != 0)
+        return mark(firmware, "active", other);
+    effect_done(firmware);
+    return TRUE;
+}
+
+static gboolean run_bad_target(Firmware *firmware)
+{
+    if (!firmware->status)
+        return FALSE;
+    if (verdict_target_written(firmware->job, firmware->status))
+        return mark(firmware, "bad", firmware->job->target_slot);
+    firmware->undone = TRUE;
+    effect_done(firmware);
+    return TRUE;
+}
+
+static gboolean run_mark_bad(Firmware *firmware)
+{
+    return mark(firmware, "bad", firmware->job->target_slot);
+}
+
+static gboolean run_mark_good(Firmware *firmware)
+{
+    return mark(firmware, "good", "booted");
+}
+
+static gboolean run_undo(Firmware *firmware)
+{
+    return mark(firmware, "active", "booted");
+}
+
+gboolean firmware_run_effect(Firmware *firmware)
+{
+    static const struct {
+        gboolean needs_rauc;
+        gboolean (*run)(Firmware *firmware);
+    } EFFECTS[] = {
+        [JOB_EFFECT_FETCH] = {FALSE, run_fetch},
+        [JOB_EFFECT_INSTALL] = {TRUE, run_install},
+        [JOB_EFFECT_ABORT] = {FALSE, run_abort},
+        [JOB_EFFECT_REBOOT] = {FALSE, run_reboot},
+        [JOB_EFFECT_POINT_OTHER] = {TRUE, run_point_other},
+        [JOB_EFFECT_MARK_BAD] = {TRUE, run_mark_bad},
+        [JOB_EFFECT_MARK_GOOD] = {TRUE, run_mark_good},
+        [JOB_EFFECT_UNDO] = {TRUE, run_undo},
+        [JOB_EFFECT_BAD_TARGET] = {TRUE, run_bad_target},
+    };
+    JobEffect effect;
+
+    if (firmware->n_effects == 0 || firmware->calling ||
+        clock_boottime_ms(firmware->clock) < firmware->effect_not_before_ms)
+        return FALSE;
+    effect = firmware->effects[0];
+    if (EFFECTS[effect].needs_rauc && rauc_presence(firmware->rauc) != RAUC_IDLE)
+        return FALSE;
+    return EFFECTS[effect].run(firmware);
+}

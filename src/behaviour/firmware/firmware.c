@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The firmware behaviour towards the outside, and the loop that drives it: look, step, act, until
+ * nothing moves.
+ */
+#include "src/behaviour/firmware/internal.h"
+
+#include <string.h>
+
+#include "src/behaviour/firmware/location.h"
+
+G_DEFINE_QUARK(firmware - error - quark, firmware_error)
+
+static gint64 now(const Firmware *firmware)
+{
+    return clock_boottime_ms(firmware->clock);
+}
+
+const RaucSlot *firmware_booted(const Firmware *firmware)
+{
+    return firmware->status ? rauc_status_booted(firmware->status) : NULL;
+}
+
+void firmware_forget_status(Firmware *firmware)
+{
+    g_clear_pointer(&firmware->status, rauc_status_free);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * the loop */
+
+static void status_arrived(RaucStatus *status, const GError *error, gpointer user_data)
+{
+    Firmware *firmware = user_data;
+
+    firmware->asking = FALSE;
+    if (error) {
+        g_info("RAUC does not tell the state of its slots: %s", error->message);
+        firmware->query_not_before_ms = now(firmware) + FIRMWARE_EFFECT_RETRY_MS;
+    } else {
+        firmware_forget_status(firmware);
+        firmware->status = status;
+    }
+    firmware_advance(firmware);
+}
+
+/* No progress for too long: there is no way to cancel, so RAUC itself has to go.  What became of
+ * the attempt is judged when it is back. */
+static void watch_attempt(Firmware *firmware)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (firmware->aborting && now(firmware) >= firmware->progress_ms + FIRMWARE_ABORT_AGAIN_MS)
+        firmware_abort(firmware);
+    if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
+        firmware->attempt != ATTEMPT_RUNNING || now(firmware) < firmware_watchdog_ms(firmware))
+        return;
+    g_warning("job=%" G_GINT64_FORMAT " no progress for %" G_GINT64_FORMAT
+              " s at \"%s\": restarting RAUC",
+              firmware->job->id, (now(firmware) - firmware->progress_ms) / 1000,
+              firmware->message ? firmware->message : "");
+    firmware->stalled = TRUE;
+    firmware->progress_ms += FIRMWARE_ABORT_AGAIN_MS;
+    if (!firmware->events.restart_rauc(firmware->user_data, &error))
+        g_critical("cannot restart RAUC: %s; it is tried again", error->message);
+}
+
+static void tell(Firmware *firmware)
+{
+    gboolean health = firmware_wants_health(firmware);
+    gboolean reboot = firmware->job && firmware->seen && firmware->job->state == JOB_REBOOT_WAIT;
+
+    if (health != firmware->told_health) {
+        firmware->told_health = health;
+        firmware->events.wants_health(health, firmware->user_data);
+    }
+    if (reboot != firmware->told_reboot) {
+        firmware->told_reboot = reboot;
+        firmware->events.wants_reboot(reboot, firmware->user_data);
+    }
+}
+
+/* After a step: what this process has to take over from RAUC or to remember. */
+static void after_step(Firmware *firmware, JobEvent event)
+{
+    if (event == JOB_EVENT_SILENT) {
+        firmware->absent_since_ms = now(firmware);
+        return;
+    }
+    if (event == JOB_EVENT_RESUME &&
+        firmware->job->state == JOB_INSTALLING) { /* adopt the install that runs */
+        firmware->attempt = ATTEMPT_RUNNING;
+        firmware->progress_ms = now(firmware);
+        firmware_rauc_progress(firmware, rauc_percent(firmware->rauc), "");
+    }
+}
+
+static gboolean take_step(Firmware *firmware, GError **error)
+{
+    Finding finding = firmware_observe(firmware);
+    g_autofree char *reason = finding.reason;
+
+    if (finding.event == JOB_EVENT_NONE)
+        return FALSE;
+    if (!firmware_apply(firmware, finding.event, reason, error))
+        return FALSE;
+    after_step(firmware, finding.event);
+    return TRUE;
+}
+
+/* One thing at a time.  TRUE when it is worth looking again. */
+static gboolean advance_once(Firmware *firmware, GError **error)
+{
+    watch_attempt(firmware);
+    if (!firmware->job && firmware->waiting)
+        return firmware_promote_waiting(firmware, error);
+    if (!firmware->calling && firmware_may_mark_boot(firmware) &&
+        rauc_presence(firmware->rauc) == RAUC_IDLE &&
+        now(firmware) >= firmware->boot_mark_not_before_ms) {
+        firmware_mark_boot(firmware);
+        return TRUE;
+    }
+    if (firmware_run_effect(firmware) || take_step(firmware, error))
+        return TRUE;
+    if (!*error && firmware_wants_status(firmware)) {
+        firmware->asking = TRUE;
+        rauc_query(firmware->rauc, status_arrived, firmware);
+    }
+    return FALSE;
+}
+
+static void look_again(gpointer user_data)
+{
+    firmware_advance(user_data);
+}
+
+static void set_timer(Firmware *firmware, gboolean store_failed)
+{
+    gint64 at = firmware_next_look_ms(firmware);
+    gint64 delay = at - now(firmware);
+
+    if (store_failed)
+        clock_timer_set(firmware->clock, &firmware->timer, FIRMWARE_STORE_RETRY_MS, look_again,
+                        firmware);
+    else if (at < 0)
+        clock_timer_clear(firmware->clock, &firmware->timer);
+    else /* what is overdue waits for something else, which will tell; a second keeps it from
+            spinning */
+        clock_timer_set(firmware->clock, &firmware->timer,
+                        delay > 0 ? MIN(delay, FIRMWARE_MAX_WAKE_MS) : 1000, look_again, firmware);
+}
+
+void firmware_advance(Firmware *firmware)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!firmware->started)
+        return;
+    if (firmware->advancing) { /* called back from within: one round more */
+        firmware->again = TRUE;
+        return;
+    }
+    firmware->advancing = TRUE;
+    for (guint i = 0; i < FIRMWARE_MAX_STEPS; i++) {
+        firmware->again = FALSE;
+        if (!advance_once(firmware, &error) && !firmware->again)
+            break;
+        if (error)
+            break;
+        tell(firmware);
+    }
+    tell(firmware);
+    firmware->advancing = FALSE;
+    if (error)
+        g_critical("the store does not take the job's step: %s; it is tried again", error->message);
+    set_timer(firmware, error != NULL);
+}
+
+/* -----------------------------------------------------------------------------------------------------
+ * life and start */
+
+Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, Clock *clock,
+                       const FirmwareEvents *events, gpointer user_data)
+{
+    Firmware *firmware = g_new0(Firmware, 1);
+
+    firmware->config = *config;
+    firmware->config.boot_id = g_strdup(config->boot_id);
+    firmware->config.firmware_version = g_strdup(config->firmware_version);
+    firmware->store = store;
+    firmware->rauc = rauc;
+    firmware->clock = clock;
+    firmware->events = *events;
+    firmware->user_data = user_data;
+    firmware->reboot_asked_ms = firmware->retry_at_ms = -1;
+    firmware->started_ms = firmware->absent_since_ms = clock_boottime_ms(clock);
+    return firmware;
+}
+
+void firmware_free(Firmware *firmware)
+{
+    if (!firmware)
+        return;
+    clock_timer_clear(firmware->clock, &firmware->timer);
+    job_free(firmware->job);
+    job_free(firmware->waiting);
+    job_free(firmware->last);
+    firmware_forget_status(firmware);
+    g_clear_error(&firmware->attempt_error);
+    g_free(firmware->message);
+    g_free(firmware->fetch_failure);
+    g_free((char *)firmware->config.boot_id);
+    g_free((char *)firmware->config.firmware_version);
+    g_free(firmware);
+}
+
+static gint64 retry_at_after_start(const Firmware *firmware)
+{
+    const Job *job = firmware->job;
+    gint64 interval_ms = (gint64)job->retry_interval_s * 1000;
+
+    if (g_strcmp0(job->retry_boot_id, firmware->config.boot_id) == 0)
+        return MIN(job->retry_boottime_ms, now(firmware) + interval_ms);
+    return now(firmware) + interval_ms;
+}
+
+static gboolean load(Firmware *firmware, GError **error)
+{
+    g_autofree char *marked = NULL;
+
+    if (!jobs_load(firmware->store, JOB_ACTIVE, &firmware->job, error) ||
+        !jobs_load(firmware->store, JOB_WAITS, &firmware->waiting, error) ||
+        !jobs_load(firmware->store, JOB_ENDED, &firmware->last, error) ||
+        !values_get(firmware->store, VALUES_AGENT, "marked-boot-id", &marked, error))
+        return FALSE;
+    firmware->boot_marked = g_strcmp0(marked, firmware->config.boot_id) == 0;
+    return TRUE;
+}
+
+void firmware_start(Firmware *firmware)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!load(firmware, &error))
+        g_critical("cannot read the jobs: %s", error->message);
+    firmware->started = TRUE;
+    if (firmware->job) {
+        firmware->job_at_start = TRUE;
+        if (firmware->job->state == JOB_RETRY_WAIT)
+            firmware->retry_at_ms = retry_at_after_start(firmware);
+        g_message("job=%" G_GINT64_FORMAT " state=%s found at start", firmware->job->id,
+                  job_state_name(firmware->job->state));
+    }
+    firmware_advance(firmware);
+}
+
+/* -----------------------------------------------------------------------------------------------------------
+ * requests */
+
+static gboolean same_request(const Job *job, const FirmwareRequest *request)
+{
+    return job && strcmp(job->location, request->location) == 0 &&
+           job->has_retrieve_date == request->has_retrieve_date &&
+           (!request->has_retrieve_date || job->retrieve_date_ms == request->retrieve_date_ms);
+}
+
+static Job *job_from_request(const Firmware *firmware, const FirmwareRequest *request)
+{
+    Job *job = job_new();
+
+    job->location = g_strdup(request->location);
+    job->has_retrieve_date = request->has_retrieve_date;
+    job->retrieve_date_ms = request->retrieve_date_ms;
+    job->retries = request->retries >= 0 ? (guint)MIN(request->retries, G_MAXINT)
+                                         : firmware->config.default_retries;
+    job->retry_interval_s = request->retry_interval_s >= 0
+                                ? (guint)MIN(request->retry_interval_s, G_MAXINT)
+                                : firmware->config.default_retry_interval_s;
+    job->created_ms = clock_best_ms(firmware->clock);
+    return job;
+}
+
+static gboolean say_again(Firmware *firmware, GError **error)
+{
+    g_message("job=%" G_GINT64_FORMAT
+              " requested again after it was installed: its last status again",
+              firmware->last->id);
+    if (!firmware_push_status(firmware, firmware->last, firmware->last->last_status, error))
+        return FALSE;
+    firmware->events.outbox(firmware->user_data);
+    return TRUE;
+}
+
+gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GError **error)
+{
+    g_autoptr(Job) job = NULL;
+    g_autofree char *shown = firmware_location_for_people(request->location);
+    JobEvent event = JOB_EVENT_NONE;
+
+    if (!store_is_durable(firmware->store)) {
+        g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STORE,
+                            "the agent has no store that outlives a reboot");
+        return FALSE;
+    }
+    if (same_request(firmware->job, request) || same_request(firmware->waiting, request)) {
+        g_message("UpdateFirmware %s: the same as the job under way", shown);
+        return TRUE;
+    }
+    if (!firmware->job && firmware->last && firmware->last->state == JOB_INSTALLED &&
+        same_request(firmware->last, request))
+        return say_again(firmware, error);
+    if (firmware->job)
+        event = job_state_is_active(firmware->job->state) || firmware->job->tried
+                    ? JOB_EVENT_REQUEST_LATE
+                    : JOB_EVENT_REQUEST;
+    job = job_from_request(firmware, request);
+    if (!firmware_take_request(firmware, job, event, error))
+        return FALSE;
+    g_message("job=%" G_GINT64_FORMAT " UpdateFirmware %s%s", job->id, shown,
+              event == JOB_EVENT_REQUEST_LATE ? ": waits for the end of the job under way" : "");
+    firmware->events.changed(firmware->user_data);
+    firmware_advance(firmware);
+    return TRUE;
+}
+
+gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
+{
+    if (!firmware->job) {
+        g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE, "no update is under way");
+        return FALSE;
+    }
+    if (!job_row(firmware->job->state, JOB_EVENT_CANCEL)) {
+        g_set_error(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE,
+                    "the update is being taken back already (%s)",
+                    job_state_name(firmware->job->state));
+        return FALSE;
+    }
+    if (job_state_is_active(firmware->job->state) && !firmware->seen) {
+        g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE,
+                            "RAUC has not told yet what this boot brought");
+        return FALSE;
+    }
+    if (firmware->job->state == JOB_CONFIRMING &&
+        (!firmware->status ||
+         !verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))) {
+        g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE,
+                            "there is no other slot to go back to");
+        return FALSE;
+    }
+    if (!firmware_apply(firmware, JOB_EVENT_CANCEL, reason, error))
+        return FALSE;
+    firmware_advance(firmware);
+    return TRUE;
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * what the world does */
+
+void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
+{
+    firmware_forget_status(firmware);
+    firmware->query_not_before_ms = 0;
+    if (presence == RAUC_ABSENT) {
+        firmware->absent_since_ms = now(firmware);
+        if (firmware->job && firmware->job->state == JOB_INSTALLING &&
+            firmware->attempt == ATTEMPT_RUNNING) {
+            firmware->attempt = ATTEMPT_ENDED;
+            g_clear_error(&firmware->attempt_error);
+            firmware->attempt_error =
+                g_error_new(RAUC_ERROR, RAUC_ERROR_GONE,
+                            firmware->stalled ? "the transfer or the installation stalled"
+                                              : "RAUC ended during the installation");
+        }
+    } else {
+        firmware->absent_since_ms = -1;
+    }
+    firmware->aborting = firmware->aborting && presence == RAUC_BUSY;
+    firmware_advance(firmware);
+}
+
+/* RAUC's fixed steps are 0, 20, 40, 60, 80, 90, 100; anything between shows that it counts while it
+ * copies. */
+static gboolean is_copy_percent(int percent)
+{
+    return percent > 80 && percent < 100 && percent != 90;
+}
+
+void firmware_rauc_progress(Firmware *firmware, int percent, const char *message)
+{
+    if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
+        firmware->attempt == ATTEMPT_NONE)
+        return;
+    firmware->progress_ms = now(firmware);
+    firmware->percent = percent;
+    g_free(firmware->message);
+    firmware->message = g_strdup(message);
+    if (percent >= 80 && percent < 100)
+        firmware->writing = TRUE;
+    if (is_copy_percent(percent))
+        firmware->percent_seen = TRUE;
+    if (firmware->events.changed)
+        firmware->events.changed(firmware->user_data);
+    firmware_advance(firmware);
+}
+
+void firmware_rauc_completed(Firmware *firmware, const GError *error)
+{
+    firmware_forget_status(firmware);
+    if (firmware->job && firmware->job->state == JOB_INSTALLING &&
+        (firmware->attempt == ATTEMPT_RUNNING || firmware->attempt == ATTEMPT_CALLED)) {
+        firmware->attempt = ATTEMPT_ENDED;
+        g_clear_error(&firmware->attempt_error);
+        firmware->attempt_error = error ? g_error_copy(error) : NULL;
+    }
+    firmware_advance(firmware);
+}
+
+void firmware_time_changed(Firmware *firmware)
+{
+    firmware_advance(firmware);
+}
+
+void firmware_reboot_allowed(Firmware *firmware)
+{
+    firmware->reboot_allowed = firmware->job && firmware->job->state == JOB_REBOOT_WAIT;
+    firmware_advance(firmware);
+}
+
+void firmware_set_healthy(Firmware *firmware, gboolean healthy)
+{
+    firmware->healthy = healthy;
+    firmware_advance(firmware);
+}
+
+/* --------------------------------------------------------------------------------------------------------
+ * for others */
+
+gboolean firmware_rejects_reset(const Firmware *firmware)
+{
+    return firmware->job &&
+           (firmware->job->state == JOB_INSTALLING || firmware->job->state == JOB_CONFIRMING);
+}
+
+gboolean firmware_delays_reset(const Firmware *firmware)
+{
+    return firmware->job &&
+           (firmware->job->state == JOB_UNDOING || firmware->job->state == JOB_ROLLING_BACK);
+}
+
+const char *firmware_triggered_status(const Firmware *firmware)
+{
+    return firmware->job && firmware->job->last_status ? firmware->job->last_status : "Idle";
+}
+
+const Job *firmware_job(const Firmware *firmware)
+{
+    return firmware->job;
+}
+
+const Job *firmware_last_job(const Firmware *firmware)
+{
+    return firmware->last;
+}
+
+gboolean firmware_has_waiting(const Firmware *firmware)
+{
+    return firmware->waiting != NULL;
+}
+
+int firmware_progress(const Firmware *firmware, const char **ret_message)
+{
+    if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
+        firmware->attempt == ATTEMPT_NONE)
+        return -1;
+    *ret_message = firmware->message ? firmware->message : "";
+    return firmware->percent;
+}
+
+gboolean firmware_boot_marked(const Firmware *firmware)
+{
+    return firmware->boot_marked;
+}

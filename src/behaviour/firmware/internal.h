@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the parts of the firmware behaviour share.
+ *
+ *   firmware.c   what comes from outside: requests, cancel, RAUC's signals, leave to reboot, health
+ *   observe.c    looks at everything and names the next event; also when to look again
+ *   steps.c      applies an event: one transaction, then the effects are due
+ *   effects.c    carries the effects out, one by one
+ *   table.c machine.c verdict.c location.c   pure
+ */
+#pragma once
+
+#include "behaviour/firmware.h"
+#include "db/outbox.h"
+#include "db/values.h"
+#include "src/behaviour/firmware/machine.h"
+#include "src/behaviour/firmware/verdict.h"
+
+#define FIRMWARE_MAX_STEPS           64    /* in one go; more can only be a livelock */
+#define FIRMWARE_STORE_RETRY_MS      5000  /* the store said no */
+#define FIRMWARE_EFFECT_RETRY_MS     10000 /* RAUC refused a mark; doubled each time */
+#define FIRMWARE_EFFECT_RETRY_MAX_MS 300000
+#define FIRMWARE_BOOT_MARK_TRIES     3 /* then the verdict does not wait for it any more */
+#define FIRMWARE_MARK_BAD_TRIES                                                                    \
+    3 /* the other slot is primary by then: the reboot does not wait for ever */
+#define FIRMWARE_UNDO_TRIES     10 /* about half an hour; then the CSMS is told all the same */
+#define FIRMWARE_ABORT_AGAIN_MS 60000
+#define FIRMWARE_MAX_WAKE_MS    3600000
+
+/* The install attempt of this process. */
+typedef enum {
+    ATTEMPT_NONE,
+    ATTEMPT_CALLED,  /* InstallBundle is called, not answered yet */
+    ATTEMPT_RUNNING, /* RAUC is at work */
+    ATTEMPT_ENDED    /* it is not any more; attempt_error says how */
+} Attempt;
+
+struct _Firmware {
+    FirmwareConfig config; /* with strings of its own */
+    Store *store;
+    Rauc *rauc;
+    Clock *clock;
+    FirmwareEvents events;
+    gpointer user_data;
+
+    Job *job;     /* the active one, or NULL */
+    Job *waiting; /* or NULL */
+    Job *last;    /* the newest ended one, or NULL */
+
+    gboolean started;
+    gboolean seen;         /* the first look of this process at the active job is done */
+    gboolean job_at_start; /* a job was under way when this process started */
+    gboolean boot_marked;  /* the booted slot was marked good in this boot */
+    gint64 started_ms;     /* boottime */
+
+    /* RAUC as last asked; NULL when it has to be asked (again) */
+    RaucStatus *status;
+    gboolean asking;
+    gint64 absent_since_ms; /* boottime; -1 while RAUC is there */
+    gint64 query_not_before_ms;
+
+    Attempt attempt;
+    GError *attempt_error; /* NULL: Completed(0) */
+    gboolean writing;      /* progress has reached the slot, not yet a step */
+    gboolean percent_seen; /* this RAUC shows per cent while it copies */
+    int percent;
+    char *message;
+    gint64 progress_ms; /* boottime of the last progress */
+    gboolean aborting;  /* RAUC was restarted for a cancel and is still at work */
+    gboolean stalled;   /* the watchdog has aborted the attempt */
+
+    JobEffect effects[JOB_MAX_EFFECTS];
+    guint n_effects;
+    guint effect_tries;
+    gint64 effect_not_before_ms;
+    guint boot_mark_tries;
+    gint64 boot_mark_not_before_ms;
+    gboolean calling; /* a Mark or InstallBundle is not answered yet */
+
+    /* results of effects and inputs, until a step has used them */
+    gboolean marked, undone, healthy, reboot_allowed;
+    char *fetch_failure;
+
+    gint64 reboot_asked_ms; /* boottime; -1: not in this process */
+    guint reboot_asked;     /* how often */
+    gint64 retry_at_ms;     /* boottime; -1: not waiting */
+
+    gboolean told_health, told_reboot; /* what the events were last told */
+    guint timer;
+    gboolean advancing, again;
+};
+
+/* observe.c */
+typedef struct {
+    JobEvent event;
+    char *reason; /* owned */
+} Finding;
+Finding firmware_observe(Firmware *firmware);
+gboolean firmware_wants_status(const Firmware *firmware);
+gint64 firmware_next_look_ms(const Firmware *firmware); /* boottime, or -1 */
+gint64
+firmware_watchdog_ms(const Firmware *firmware); /* when a running attempt counts as stalled */
+gboolean firmware_wants_health(const Firmware *firmware);
+gboolean firmware_may_mark_boot(const Firmware *firmware);
+guint firmware_max_attempts(const Firmware *firmware);
+
+/* steps.c */
+gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, GError **error);
+gboolean firmware_promote_waiting(Firmware *firmware, GError **error);
+/* Puts `request` in the active job's place (event REQUEST or, with no active job, NONE) or behind
+ * it (REQUEST_LATE). */
+gboolean firmware_take_request(Firmware *firmware, Job *request, JobEvent event, GError **error);
+gboolean firmware_push_status(Firmware *firmware, const Job *job, const char *status,
+                              GError **error);
+void firmware_log_history(const HistoryEntry *entry);
+
+/* effects.c: TRUE when something was done and it is worth looking again. */
+gboolean firmware_run_effect(Firmware *firmware);
+void firmware_mark_boot(Firmware *firmware);
+void firmware_abort(Firmware *firmware); /* makes RAUC stop, by restarting it */
+
+/* firmware.c: look, step, act, until nothing moves; then set the timer. */
+void firmware_advance(Firmware *firmware);
+void firmware_forget_status(Firmware *firmware);
+const RaucSlot *firmware_booted(const Firmware *firmware);

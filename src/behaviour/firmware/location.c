@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Locations as CSMSs send them: with credentials, spaces, unknown schemes, or not URLs at all.
+ */
+#include "src/behaviour/firmware/location.h"
+
+#include "behaviour/firmware.h"
+
+#include <string.h>
+
+static const char *const SCHEMES[] = {"http", "https", "ftp", "ftps", "sftp", NULL};
+
+static char *encode_spaces(const char *location)
+{
+    g_auto(GStrv) parts = g_strsplit(location, " ", -1);
+
+    return g_strjoinv("%20", parts);
+}
+
+static gboolean has_control_character(const char *text)
+{
+    for (; *text; text++)
+        if (g_ascii_iscntrl(*text))
+            return TRUE;
+    return FALSE;
+}
+
+char *location_for_rauc(const char *location, char **ret_reason)
+{
+    g_autofree char *trimmed = g_strstrip(g_strdup(location));
+    g_autofree char *url = encode_spaces(trimmed);
+    g_autoptr(GUri) uri = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (has_control_character(trimmed)) {
+        *ret_reason = g_strdup("the location contains control characters");
+        return NULL;
+    }
+    uri = g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, &error);
+    if (!uri) {
+        *ret_reason = g_strdup("the location is not an URL");
+        return NULL;
+    }
+    if (!g_strv_contains(SCHEMES, g_uri_get_scheme(uri))) {
+        *ret_reason = g_strdup("the location is not an http, https, ftp, ftps or sftp URL");
+        return NULL;
+    }
+    if (!g_uri_get_host(uri) || !*g_uri_get_host(uri)) {
+        *ret_reason = g_strdup("the location names no host");
+        return NULL;
+    }
+    if (g_uri_get_userinfo(uri)) {
+        *ret_reason = g_strdup(
+            "the location has a user or password in it, which cannot be kept from RAUC's log");
+        return NULL;
+    }
+    return g_steal_pointer(&url);
+}
+
+/* Works on text, not on a parsed URL, so that it also hides the password in what is not quite an
+ * URL: there a password may hold a '/', and everything up to the last '@' is hidden. */
+char *firmware_location_for_people(const char *location)
+{
+    gboolean is_url =
+        g_uri_is_valid(location, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
+    const char *authority = strstr(location, "://");
+    const char *at = NULL;
+
+    authority = authority ? authority + strlen("://") : location;
+    for (const char *c = authority; *c && !(is_url && strchr("/?#", *c)); c++)
+        if (*c == '@')
+            at = c;
+    if (!at)
+        return g_strdup(location);
+    return g_strdup_printf("%.*s***%s", (int)(authority - location), location, at);
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Looks at the job, at RAUC and at the clock, and names the event that they amount to.  Nothing is
+ * changed here.  One function a state; the order within one is the order of importance.
+ */
+#include "src/behaviour/firmware/internal.h"
+
+#include "src/behaviour/firmware/location.h"
+
+#include <string.h>
+
+static const gint64 REBOOT_AGAIN_MS[] = {5 * 60000, 15 * 60000, 60 * 60000}; /* then hourly */
+
+static const Finding NOTHING = {JOB_EVENT_NONE, NULL};
+
+static Finding found(JobEvent event)
+{
+    return (Finding){event, NULL};
+}
+
+static gint64 now(const Firmware *firmware)
+{
+    return clock_boottime_ms(firmware->clock);
+}
+
+guint firmware_max_attempts(const Firmware *firmware)
+{
+    return firmware->job->retries < G_MAXUINT ? firmware->job->retries + 1 : G_MAXUINT;
+}
+
+static gboolean target_is_booted(const Firmware *firmware)
+{
+    const RaucSlot *booted = firmware_booted(firmware);
+
+    return booted && firmware->job && g_strcmp0(booted->name, firmware->job->target_slot) == 0;
+}
+
+/* A boot may be marked good without health checks when a job was under way at the start and the
+ * slot is not its unconfirmed target: power cuts during a job must not use up the attempts of the
+ * running slot.  Else it must be healthy. */
+gboolean firmware_may_mark_boot(const Firmware *firmware)
+{
+    if (firmware->boot_marked || firmware->config.mark_good == FIRMWARE_MARK_NEVER ||
+        !firmware_booted(firmware))
+        return FALSE;
+    if (firmware->job && job_state_is_active(firmware->job->state) && target_is_booted(firmware))
+        return FALSE;
+    if (firmware->job_at_start && firmware->job)
+        return TRUE;
+    return firmware->healthy && firmware->config.mark_good == FIRMWARE_MARK_ALWAYS;
+}
+
+gboolean firmware_wants_health(const Firmware *firmware)
+{
+    if (firmware->job && firmware->seen && firmware->job->state == JOB_CONFIRMING)
+        return TRUE;
+    if (firmware->job && (job_state_is_active(firmware->job->state) || firmware->job_at_start))
+        return FALSE;
+    return !firmware->boot_marked && firmware->config.mark_good == FIRMWARE_MARK_ALWAYS;
+}
+
+/* ------------------------------------------------------------------------------------------------------
+ * one state each */
+
+/* DESIGN, "Time": dates are judged by CSMS time; without it by the system clock, if that can be
+ * believed. */
+static gboolean judging_time(const Firmware *firmware, gint64 *ret_ms)
+{
+    if (clock_csms_ms(firmware->clock, ret_ms))
+        return TRUE;
+    *ret_ms = clock_wall_ms(firmware->clock);
+    return clock_wall_synchronised(firmware->clock) && *ret_ms >= firmware->config.last_csms_ms;
+}
+
+static gboolean retrieve_date_reached(const Firmware *firmware)
+{
+    gint64 ms;
+
+    if (!firmware->job->has_retrieve_date)
+        return TRUE;
+    return judging_time(firmware, &ms) && ms >= firmware->job->retrieve_date_ms;
+}
+
+/* An unusable location goes the way of the own download, which is refused at once: Downloading,
+ * DownloadFailed. */
+static Finding due(const Firmware *firmware)
+{
+    g_autofree char *reason = NULL;
+    g_autofree char *url = location_for_rauc(firmware->job->location, &reason);
+
+    return found(url ? JOB_EVENT_DUE_STREAM : JOB_EVENT_DUE);
+}
+
+static Finding observe_scheduled(const Firmware *firmware)
+{
+    return retrieve_date_reached(firmware) ? due(firmware) : NOTHING;
+}
+
+static Finding observe_retry_wait(const Firmware *firmware)
+{
+    return now(firmware) >= firmware->retry_at_ms ? due(firmware) : NOTHING;
+}
+
+static Finding observe_downloading(const Firmware *firmware)
+{
+    if (!firmware->fetch_failure)
+        return NOTHING;
+    return (Finding){JOB_EVENT_FETCH_FAIL_LAST, g_strdup(firmware->fetch_failure)};
+}
+
+static gboolean absent_too_long(const Firmware *firmware)
+{
+    return firmware->absent_since_ms >= 0 &&
+           now(firmware) - firmware->absent_since_ms >= firmware->config.absent_timeout_ms;
+}
+
+/* The running slot is to be confirmed before its fallback is overwritten; but a slot that never
+ * gets healthy must still be open to a new firmware. */
+static gboolean boot_is_settled(const Firmware *firmware)
+{
+    return firmware->boot_marked || firmware->config.mark_good != FIRMWARE_MARK_ALWAYS ||
+           now(firmware) - firmware->started_ms >= firmware->config.health_timeout_ms;
+}
+
+static Finding observe_install_wait(const Firmware *firmware)
+{
+    if (absent_too_long(firmware))
+        return (Finding){JOB_EVENT_FAIL_LAST, g_strdup("RAUC is not running")};
+    if (!firmware->status || rauc_presence(firmware->rauc) != RAUC_IDLE ||
+        !boot_is_settled(firmware))
+        return NOTHING;
+    if (!firmware_booted(firmware))
+        return (Finding){JOB_EVENT_FAIL_LAST, g_strdup("RAUC does not know which slot is booted")};
+    if (!rauc_status_target(firmware->status))
+        return (Finding){JOB_EVENT_FAIL_LAST, g_strdup("RAUC has no second slot to install to")};
+    return found(JOB_EVENT_PERMIT_STREAM);
+}
+
+static Finding observe_installing(const Firmware *firmware)
+{
+    Observation seen = {firmware->status, firmware->config.boot_id,
+                        firmware->config.firmware_version};
+    Finding finding;
+
+    if (firmware->writing && firmware->job->wire < JOB_WIRE_INSTALLING)
+        return found(JOB_EVENT_WRITING);
+    if (firmware->attempt != ATTEMPT_ENDED || !firmware->status)
+        return NOTHING;
+    finding.event = verdict_on_attempt(firmware->job, &seen, firmware->attempt_error,
+                                       firmware_max_attempts(firmware), &finding.reason);
+    return finding;
+}
+
+static Finding foreign_install(const Firmware *firmware)
+{
+    if (firmware->status && verdict_target_changed(firmware->job, firmware->status))
+        return (Finding){JOB_EVENT_BOOT_TARGET_OTHER,
+                         g_strdup_printf("slot %s was written by another installation",
+                                         firmware->job->target_slot)};
+    return NOTHING;
+}
+
+static Finding observe_reboot_wait(const Firmware *firmware)
+{
+    Finding finding = foreign_install(firmware);
+
+    if (finding.event != JOB_EVENT_NONE)
+        return finding;
+    return firmware->reboot_allowed && rauc_presence(firmware->rauc) != RAUC_BUSY
+               ? found(JOB_EVENT_REBOOT_NOW)
+               : NOTHING;
+}
+
+static gint64 reboot_again_at(const Firmware *firmware)
+{
+    guint i = MIN(firmware->reboot_asked, G_N_ELEMENTS(REBOOT_AGAIN_MS));
+
+    return firmware->reboot_asked_ms < 0
+               ? -1
+               : firmware->reboot_asked_ms + REBOOT_AGAIN_MS[i > 0 ? i - 1 : 0];
+}
+
+static Finding observe_reboot_pending(const Firmware *firmware)
+{
+    Finding finding = firmware->job->state == JOB_REBOOTING ? foreign_install(firmware) : NOTHING;
+
+    if (finding.event != JOB_EVENT_NONE)
+        return finding;
+    if (firmware->reboot_asked_ms >= 0 && now(firmware) >= reboot_again_at(firmware))
+        return found(JOB_EVENT_REBOOT_AGAIN);
+    return NOTHING;
+}
+
+static gint64 deadline(const Firmware *firmware)
+{
+    return firmware->job->confirm_boottime_ms + firmware->config.health_timeout_ms;
+}
+
+static Finding observe_confirming(const Firmware *firmware)
+{
+    gboolean never = firmware->config.mark_good == FIRMWARE_MARK_NEVER;
+
+    if (firmware->marked || (firmware->healthy && never))
+        return found(JOB_EVENT_MARKED);
+    if (now(firmware) >= deadline(firmware)) {
+        if (!firmware->status)
+            return NOTHING;
+        if (!verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))
+            return (Finding){
+                JOB_EVENT_NO_FALLBACK,
+                g_strdup(
+                    "the new firmware failed its health checks, and no other slot would boot")};
+        return (Finding){JOB_EVENT_DEADLINE,
+                         g_strdup("the new firmware did not pass its health checks in time")};
+    }
+    if (firmware->healthy && now(firmware) >= firmware->effect_not_before_ms &&
+        rauc_presence(firmware->rauc) == RAUC_IDLE)
+        return found(JOB_EVENT_HEALTHY);
+    return NOTHING;
+}
+
+static Finding observe_undoing(const Firmware *firmware)
+{
+    if (firmware->undone)
+        return found(JOB_EVENT_UNDONE);
+    return rauc_presence(firmware->rauc) == RAUC_IDLE && firmware->status ? found(JOB_EVENT_IDLE)
+                                                                          : NOTHING;
+}
+
+/* ------------------------------------------------------------------------------------------------------
+ * the first look */
+
+static Finding observe_start(const Firmware *firmware)
+{
+    gboolean same_boot = g_strcmp0(firmware->job->boot_id, firmware->config.boot_id) == 0;
+    Observation seen = {firmware->status, firmware->config.boot_id,
+                        firmware->config.firmware_version};
+    Finding finding;
+
+    if (!job_state_is_active(firmware->job->state))
+        return found(JOB_EVENT_RESUME);
+    if (same_boot && firmware->job->state == JOB_INSTALLING &&
+        rauc_presence(firmware->rauc) == RAUC_BUSY)
+        return found(JOB_EVENT_RESUME); /* our install, or at least its end will tell */
+    if (!firmware->status)
+        return NOTHING; /* RAUC is silent, or at work for somebody else */
+    if (firmware_may_mark_boot(firmware) && firmware->boot_mark_tries < FIRMWARE_BOOT_MARK_TRIES)
+        return NOTHING; /* GetPrimary is not to be believed before the mark */
+    finding.event = verdict_on_start(firmware->job, &seen, &finding.reason);
+    if (finding.event == JOB_EVENT_BOOT_TARGET_THIRD &&
+        !verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))
+        finding.event = JOB_EVENT_NO_FALLBACK;
+    return finding;
+}
+
+/* RAUC mute since a boot: without it no verdict can be had, and the loader falls back when nothing
+ * marks the slot good. */
+static Finding observe_silence(const Firmware *firmware)
+{
+    if (!job_state_is_active(firmware->job->state) || firmware->job->state == JOB_REBOOT_WAIT ||
+        !absent_too_long(firmware))
+        return NOTHING;
+    return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC is not running; rebooting without a mark")};
+}
+
+Finding firmware_observe(Firmware *firmware)
+{
+    static Finding (*const OBSERVE[JOB_N_STATES])(const Firmware *) = {
+        [JOB_SCHEDULED] = observe_scheduled,         [JOB_DOWNLOADING] = observe_downloading,
+        [JOB_RETRY_WAIT] = observe_retry_wait,       [JOB_INSTALL_WAIT] = observe_install_wait,
+        [JOB_INSTALLING] = observe_installing,       [JOB_REBOOT_WAIT] = observe_reboot_wait,
+        [JOB_REBOOTING] = observe_reboot_pending,    [JOB_CONFIRMING] = observe_confirming,
+        [JOB_ROLLING_BACK] = observe_reboot_pending, [JOB_UNDOING] = observe_undoing,
+    };
+    Finding finding;
+
+    if (!firmware->job)
+        return NOTHING;
+    finding = observe_silence(firmware);
+    if (finding.event != JOB_EVENT_NONE)
+        return finding;
+    if (firmware->n_effects > 0 || firmware->calling)
+        return NOTHING;
+    if (!firmware->seen)
+        return observe_start(firmware);
+    return OBSERVE[firmware->job->state] ? OBSERVE[firmware->job->state](firmware) : NOTHING;
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * when to look again */
+
+gboolean firmware_wants_status(const Firmware *firmware)
+{
+    if (firmware->status || firmware->asking || rauc_presence(firmware->rauc) != RAUC_IDLE ||
+        now(firmware) < firmware->query_not_before_ms)
+        return FALSE;
+    if (!firmware->boot_marked && firmware->config.mark_good != FIRMWARE_MARK_NEVER)
+        return TRUE;
+    return firmware->job &&
+           (job_state_is_active(firmware->job->state) || firmware->job->state == JOB_INSTALL_WAIT);
+}
+
+static void sooner(gint64 *next, gint64 at)
+{
+    if (at >= 0 && (*next < 0 || at < *next))
+        *next = at;
+}
+
+gint64 firmware_watchdog_ms(const Firmware *firmware)
+{
+    return firmware->progress_ms + (firmware->percent_seen ? firmware->config.stall_timeout_ms
+                                                           : firmware->config.silent_timeout_ms);
+}
+
+static gint64 scheduled_at(const Firmware *firmware)
+{
+    gint64 ms;
+
+    if (!judging_time(firmware, &ms))
+        return now(firmware) + FIRMWARE_MAX_WAKE_MS;
+    return now(firmware) + CLAMP(firmware->job->retrieve_date_ms - ms, 0, FIRMWARE_MAX_WAKE_MS);
+}
+
+static gint64 state_looks_at(const Firmware *firmware)
+{
+    switch (firmware->job->state) {
+    case JOB_SCHEDULED:
+        return scheduled_at(firmware);
+    case JOB_RETRY_WAIT:
+        return firmware->retry_at_ms;
+    case JOB_INSTALL_WAIT:
+        return boot_is_settled(firmware)
+                   ? -1
+                   : firmware->started_ms + firmware->config.health_timeout_ms;
+    case JOB_INSTALLING:
+        return firmware->attempt == ATTEMPT_RUNNING ? firmware_watchdog_ms(firmware) : -1;
+    case JOB_REBOOTING:
+    case JOB_ROLLING_BACK:
+        return reboot_again_at(firmware);
+    case JOB_CONFIRMING:
+        return deadline(firmware);
+    case JOB_UNDOING:
+        return firmware->aborting ? firmware->progress_ms + FIRMWARE_ABORT_AGAIN_MS : -1;
+    default:
+        return -1;
+    }
+}
+
+gint64 firmware_next_look_ms(const Firmware *firmware)
+{
+    gint64 next = -1;
+
+    if (firmware->effect_not_before_ms > now(firmware))
+        sooner(&next, firmware->effect_not_before_ms);
+    if (firmware->boot_mark_not_before_ms > now(firmware))
+        sooner(&next, firmware->boot_mark_not_before_ms);
+    if (firmware->query_not_before_ms > now(firmware))
+        sooner(&next, firmware->query_not_before_ms);
+    if (!firmware->job)
+        return next;
+    if (firmware->absent_since_ms >= 0 && firmware->job->state != JOB_REBOOT_WAIT &&
+        (job_state_is_active(firmware->job->state) || firmware->job->state == JOB_INSTALL_WAIT))
+        sooner(&next, firmware->absent_since_ms + firmware->config.absent_timeout_ms);
+    if (firmware->seen && !firmware->calling)
+        sooner(&next, state_looks_at(firmware));
+    return next;
+}

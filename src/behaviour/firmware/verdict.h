@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the agent concludes from what it sees: the event that RAUC's answers, the boot id and the
+ * job's row amount to.  Pure.
+ *
+ * The booted slot against the job's record decides.  boot-status and GetPrimary only help: on GRUB
+ * they are wrong until the booted slot was marked good, so that is done before any of this is asked
+ * (see firmware.c).
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "adapter/rauc.h"
+#include "src/behaviour/firmware/machine.h"
+
+typedef struct {
+    const RaucStatus *status;     /* RAUC's picture, just asked for, RAUC idle */
+    const char *boot_id;          /* of this boot */
+    const char *firmware_version; /* what the charge point reports in this boot; may be NULL */
+} Observation;
+
+/* First look after a start, for a job in an active state.  JOB_EVENT_NONE: neither of the job's
+ * slots is booted (a rescue system): wait.  `*ret_reason` (words, or NULL) is the caller's. */
+JobEvent verdict_on_start(const Job *job, const Observation *seen, char **ret_reason);
+
+/* How an install attempt ended in this boot.  `failure` is RAUC's LastError, classified, or why
+ * there was no Completed (RAUC_ERROR_GONE); NULL for Completed(0).  `max_attempts` is 1 + retries.
+ */
+JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const GError *failure,
+                            guint max_attempts, char **ret_reason);
+
+/* Whether the other slot would boot: good and not failed, or the one that was booted when the job
+ * began (also with its attempts used up). */
+gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, const char *booted);
+
+/* Whether the target was changed since it was activated for this job (a foreign install). */
+gboolean verdict_target_changed(const Job *job, const RaucStatus *status);
+
+/* Whether this job has put its image, or a part of it, into the target. */
+gboolean verdict_target_written(const Job *job, const RaucStatus *status);
+
+/* The record of a slot as RAUC shows it now; borrows the slot's strings. All empty for NULL. */
+JobSlotRecord verdict_record(const RaucSlot *slot);

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Fixtures of the component tests."""
+import pytest
+
+from charger import Charger
+from schemas import check_frames
+
+
+@pytest.fixture
+def make_charger(tmp_path):
+    """Makes chargers and takes them down again; every frame of every test is held against the published schemas."""
+    made = []
+
+    def make(**options):
+        path = tmp_path / f"charger{len(made)}"
+        path.mkdir()
+        made.append(Charger(path, **options))
+        return made[-1]
+
+    yield make
+    problems = []
+    for charger in made:
+        try:
+            charger.close()
+        except AssertionError as error:
+            problems.append(str(error))
+        problems += check_frames(charger.csms.events)
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def charger(make_charger):
+    """One charger, started, with the settings that every test needs."""
+    return make_charger().start()
