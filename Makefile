@@ -49,6 +49,52 @@ tools: $(OUT)/mock-csms ## build the mock CSMS
 .PHONY: unit-tests
 unit-tests: $(UNIT_BIN)
 
+.PHONY: test
+test: ## install what is missing, build with ASan and UBSan, run all tests (as root)
+	tools/install-packages.sh build test
+	$(MAKE) -j$(JOBS) VARIANT=asan DEVELOPER=1 all tools unit-tests
+	$(PYTHON) tests/run.py build/asan
+
+.PHONY: demo
+demo: ## a whole update with the real RAUC, a mock CSMS and a simulated reboot (as root); BAD=1: a rollback
+	tools/install-packages.sh build demo
+	$(MAKE) -j$(JOBS) all tools
+	$(PYTHON) tools/demo.py $(if $(BAD),--bad)
+
+C_FILES     = $(shell git ls-files '*.c' '*.h')
+SHELL_FILES = $(shell git ls-files '*.sh') .ci/run
+.PHONY: lint
+lint: ## floors, formatting, both compilers with -Werror, clang-tidy, cppcheck, shellcheck, codespell
+	tools/install-packages.sh build lint
+	tools/check-floors.py
+	clang-format --dry-run -Werror $(C_FILES)
+	$(MAKE) -j$(JOBS) OUT=build/lint-gcc CC=gcc DEVELOPER=1 all tools unit-tests
+	$(MAKE) -j$(JOBS) OUT=build/lint-clang CC=clang DEVELOPER=1 all tools unit-tests
+	printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- $(ALL_CPPFLAGS) \
+	    -std=gnu11 $(shell pkg-config --cflags $(PACKAGES) check) 2>/dev/null' clang-tidy
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 -j $(JOBS) \
+	    --suppress=unknownMacro --suppress=missingInclude -Iinclude -I. $(filter %.c,$(C_FILES))
+	shellcheck $(SHELL_FILES)
+	codespell $(shell git ls-files)
+
+.PHONY: install
+install: all ## install the agent, its bus policy, unit and an example of the settings (DESTDIR=, PREFIX=)
+	install -D -m 755 $(OUT)/rauc-ocpp-agent $(DESTDIR)$(PREFIX)/bin/rauc-ocpp-agent
+	install -D -m 644 src/agent/org.rauc_ocpp.Agent.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.rauc_ocpp.Agent.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed "s|/usr/bin/|$(PREFIX)/bin/|" tools/systemd/rauc-ocpp-agent.service \
+	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/rauc-ocpp-agent.service
+	install -D -m 644 tools/systemd/rauc-ocpp-agent.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/rauc-ocpp-agent.conf
+	install -D -m 644 tools/agent.conf.example $(DESTDIR)$(PREFIX)/share/doc/rauc-ocpp-agent/agent.conf.example
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+
 $(OUT)/rauc-ocpp-agent: $(OUT)/src/agent/main.o $(OUT)/librauc-ocpp-agent.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 

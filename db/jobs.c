@@ -65,9 +65,9 @@ typedef struct {
     {                                                                                              \
 #name, kind, offsetof(Job, name)                                                           \
     }
-#define SLOT_FIELD(record, name, kind)                                                             \
+#define FIELD_AS(column, member, kind)                                                             \
     {                                                                                              \
-#record "_" #name, kind, offsetof(Job, record.name)                                        \
+        column, kind, offsetof(Job, member)                                                        \
     }
 
 static const Field fields[] = {
@@ -95,16 +95,16 @@ static const Field fields[] = {
     FIELD(target_slot, FIELD_TEXT),
     FIELD(primary_slot, FIELD_TEXT),
     FIELD(firmware_version, FIELD_TEXT),
-    SLOT_FIELD(before, installed_count, FIELD_INT64),
-    SLOT_FIELD(before, installed_timestamp, FIELD_TEXT),
-    SLOT_FIELD(before, activated_timestamp, FIELD_TEXT),
-    SLOT_FIELD(before, version, FIELD_TEXT),
-    SLOT_FIELD(before, hash, FIELD_TEXT),
-    SLOT_FIELD(after, installed_count, FIELD_INT64),
-    SLOT_FIELD(after, installed_timestamp, FIELD_TEXT),
-    SLOT_FIELD(after, activated_timestamp, FIELD_TEXT),
-    SLOT_FIELD(after, version, FIELD_TEXT),
-    SLOT_FIELD(after, hash, FIELD_TEXT),
+    FIELD_AS("before_installed_count", before.installed_count, FIELD_INT64),
+    FIELD_AS("before_installed_timestamp", before.installed_timestamp, FIELD_TEXT),
+    FIELD_AS("before_activated_timestamp", before.activated_timestamp, FIELD_TEXT),
+    FIELD_AS("before_version", before.version, FIELD_TEXT),
+    FIELD_AS("before_hash", before.hash, FIELD_TEXT),
+    FIELD_AS("after_installed_count", after.installed_count, FIELD_INT64),
+    FIELD_AS("after_installed_timestamp", after.installed_timestamp, FIELD_TEXT),
+    FIELD_AS("after_activated_timestamp", after.activated_timestamp, FIELD_TEXT),
+    FIELD_AS("after_version", after.version, FIELD_TEXT),
+    FIELD_AS("after_hash", after.hash, FIELD_TEXT),
     FIELD(confirm_boots, FIELD_UINT),
     FIELD(confirm_boottime_ms, FIELD_INT64),
     FIELD(created_ms, FIELD_INT64),

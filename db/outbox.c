@@ -23,26 +23,34 @@ gboolean outbox_push(Store *store, gint64 job_id, const char *action, const char
     return sqlite3_changes(store->db) == 1 || sql_refuse(&sql, "the outbox is full", error);
 }
 
+static OutboxRow *read_row(Sql *sql)
+{
+    OutboxRow *row = g_new0(OutboxRow, 1);
+
+    row->id = sql_get_int(sql, 1, G_MAXINT64);
+    row->job_id = sql_get_int(sql, 0, G_MAXINT64);
+    row->action = sql_get_text(sql, FALSE);
+    row->payload = sql_get_text(sql, FALSE);
+    return row;
+}
+
 gboolean outbox_head(Store *store, OutboxRow **ret_row, GError **error)
 {
     g_auto(Sql) sql = SQL_INIT;
-    g_autoptr(OutboxRow) row = NULL;
+    OutboxRow *row = NULL;
     gboolean have;
 
     if (!sql_open(&sql, store, "read the outbox",
                   "SELECT id, job_id, action, payload FROM outbox ORDER BY id LIMIT 1", error) ||
         !sql_step(&sql, &have, error))
         return FALSE;
-    if (have) {
-        row = g_new0(OutboxRow, 1);
-        row->id = sql_get_int(&sql, 1, G_MAXINT64);
-        row->job_id = sql_get_int(&sql, 0, G_MAXINT64);
-        row->action = sql_get_text(&sql, FALSE);
-        row->payload = sql_get_text(&sql, FALSE);
-        if (!sql_intact(&sql, error))
-            return FALSE;
+    if (have)
+        row = read_row(&sql);
+    if (!sql_intact(&sql, error)) {
+        outbox_row_free(row);
+        return FALSE;
     }
-    *ret_row = g_steal_pointer(&row);
+    *ret_row = row;
     return TRUE;
 }
 

@@ -38,7 +38,7 @@
 
 #define STORE_MAX_PAGES 16384
 
-G_DEFINE_QUARK(store - error - quark, store_error)
+G_DEFINE_QUARK(store_error, store_error)
 
 typedef struct {
     const StoreMigration *migrations;
@@ -281,13 +281,13 @@ Store *store_open_with(const char *path, const StoreMigration *migrations, int v
     /* Absolute, so that neither a later chdir nor SQLite's special names (file:, :memory:) matter.
      */
     g_autofree char *full = g_canonicalize_filename(*path != '\0' ? path : ".", NULL);
-    g_autoptr(Store) store = store_new(full);
+    Store *store = store_new(full);
     g_autoptr(GError) why = NULL;
     g_autoptr(GString) detail = g_string_new(NULL);
     Opening opening = {migrations, version, STORE_OPENED, detail};
 
     if (!open_durable(store, &opening, &why)) {
-        g_clear_pointer(&store, store_close);
+        store_close(store);
         if (g_error_matches(why, STORE_ERROR, STORE_ERROR_OPEN)) {
             g_propagate_error(error, g_steal_pointer(&why));
             return NULL;
@@ -300,7 +300,7 @@ Store *store_open_with(const char *path, const StoreMigration *migrations, int v
         *ret_origin = opening.origin;
     if (ret_detail != NULL)
         *ret_detail = detail->len > 0 ? g_strdup(detail->str) : NULL;
-    return g_steal_pointer(&store);
+    return store;
 }
 
 Store *store_open(const char *path, int schema_version, StoreOrigin *ret_origin, char **ret_detail,

@@ -3,7 +3,7 @@
  * RAUC over D-Bus (de.pengutronix.rauc on the system bus; DBUS_SYSTEM_BUS_ADDRESS is honoured). All
  * calls are asynchronous; callbacks come from the main loop, never from within the call.  RAUC that
  * is not running, or a bus that is not there, is a state and not an error: a lost bus is connected
- * to again every RAUC_BUS_RETRY_S seconds.
+ * to again every RAUC_BUS_RETRY_S seconds, and the bus is asked to start RAUC where it is not running.
  *
  * What RAUC's answers are worth (measured with 1.8 and 1.13 to 1.16): Completed alone ends an
  * install, its code is 0 or 1; why it failed is in LastError, to be read after Completed; a refused
@@ -32,7 +32,7 @@ typedef enum {
     RAUC_ERROR_SIZE,       /* the slot is too small */
     RAUC_ERROR_COPY,       /* I/O error while the slot was written */
     RAUC_ERROR_BUSY,       /* RAUC is at work for somebody else */
-    RAUC_ERROR_GONE,       /* RAUC's name left the bus */
+    RAUC_ERROR_GONE,       /* RAUC's name left the bus, or it answers nothing */
     RAUC_ERROR_OTHER       /* mounting, marking, handlers, configuration */
 } RaucError;
 
@@ -42,9 +42,11 @@ RaucError rauc_error_classify(const char *text);
 typedef struct _Rauc Rauc;
 
 typedef enum {
-    RAUC_ABSENT, /* no bus, or nobody owns the name, or its state has not been read yet */
-    RAUC_IDLE,
-    RAUC_BUSY /* an install (ours or somebody else's) runs */
+    RAUC_ABSENT, /* no bus, or nobody owns the name, or its owner has not told its state or answers
+                    nothing */
+    RAUC_IDLE, /* at first only as far as RAUC's properties tell: an install that they conceal shows
+                    with the first call, which is refused and makes it RAUC_BUSY */
+    RAUC_BUSY  /* an install (ours or somebody else's) runs */
 } RaucPresence;
 
 /* NULL members are not called. */
@@ -92,8 +94,9 @@ typedef void (*RaucDoneFunc)(const GError *error, gpointer user_data);
 
 /* One query at a time may be under way per caller; each gets its answer. */
 void rauc_query(Rauc *rauc, RaucStatusFunc done, gpointer user_data);
-/* InstallBundle with no arguments: `done` when RAUC has accepted or refused it; the work then ends
- * with events.completed. */
+/* InstallBundle with no arguments: `done` when RAUC has accepted or refused it (RAUC_ERROR_BUSY
+ * without asking it while it is RAUC_BUSY); the work then ends with events.completed, or with
+ * RAUC_ABSENT, after which nobody knows how it ended. */
 void rauc_install(Rauc *rauc, const char *source, RaucDoneFunc done, gpointer user_data);
 /* `state`: good, bad, active.  `slot`: booted, other, or a slot's name. */
 void rauc_mark(Rauc *rauc, const char *state, const char *slot, RaucDoneFunc done,

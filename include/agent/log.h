@@ -4,9 +4,11 @@
  * journal's (JOURNAL_STREAM), so that journald files each line rightly.  Everything logs through
  * GLib (g_message, g_warning, ...); this installs the writer.
  *
- *   g_critical  2  needs a person      g_warning  4  went wrong, goes on
- *   g_message   5  a step of a job     g_info  6  connections and the like      g_debug  7  frames;
- * only with --verbose
+ *   g_critical  2  needs a person
+ *   g_warning   4  went wrong, goes on
+ *   g_message   5  a step of a job
+ *   g_info      6  connections and the like
+ *   g_debug     7  only with --verbose
  *
  * A line is at most LOG_MAX_LINE bytes; control characters are made visible, so that no outside
  * text can forge a line.
@@ -17,6 +19,6 @@
 
 #define LOG_MAX_LINE 2048
 
-/* Once, from main.  `verbose` also shows g_debug.  A stderr that cannot be written to is ignored,
- * so SIGPIPE is, too. */
+/* Once.  `verbose` also shows g_debug.  A stderr that cannot be written to is ignored; the program
+ * ignores SIGPIPE (commands_main()). */
 void log_init(gboolean verbose);

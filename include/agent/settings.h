@@ -13,7 +13,7 @@
 #include <glib.h>
 
 #define SETTINGS_DEFAULT_FILE   "/etc/rauc-ocpp-agent/agent.conf"
-#define SETTINGS_MAX_FILE_BYTES (256 * 1024)
+#define SETTINGS_MAX_FILE_BYTES ((gsize)256 * 1024)
 #define SETTINGS_MAX_FRAGMENTS  64
 #define SETTINGS_MAX_PROBLEMS   100 /* that are told one by one */
 

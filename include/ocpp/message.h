@@ -15,11 +15,12 @@ typedef enum { OCPP_REQUEST, OCPP_CONFIRMATION } OcppMessageKind;
 
 /* Checks `payload` against the table of `action` (TRUE also when there is no table for it: see
  * ocpp_message_known()).  Violations and their codes, first one found in the table's order:
- *   not an object                       FormationViolation
- *   required field missing (or null)    OccurenceConstraintViolation
- *   wrong JSON type                     TypeConstraintViolation   (60.0 is accepted as an integer;
- * optional null is absent) too long, not in the enum, number out of bounds, not a date-time
- * PropertyConstraintViolation Unknown extra fields are accepted: real CSMSs add them. On FALSE
+ *   not an object                     FormationViolation
+ *   required field missing (or null)  OccurenceConstraintViolation
+ *   wrong JSON type                   TypeConstraintViolation (60.0 is an integer; optional null is absent)
+ *   too long, not in the enum, number
+ *   out of bounds, not a date-time    PropertyConstraintViolation
+ * Unknown extra fields are accepted: real CSMSs add them.  On FALSE
  * `*ret_code` and `*ret_what` (a sentence naming the field; free with g_free()) are set. */
 gboolean ocpp_message_check(const char *action, OcppMessageKind kind, const json_t *payload,
                             OcppErrorCode *ret_code, char **ret_what);

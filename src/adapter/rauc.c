@@ -225,7 +225,7 @@ static void on_last_error(GObject *source, GAsyncResult *result, gpointer data)
 
     if (g_cancellable_is_cancelled(reading->session))
         return;
-    if (g_error_matches(failure, RAUC_ERROR, RAUC_ERROR_GONE)) {
+    if (!reply && g_error_matches(failure, RAUC_ERROR, RAUC_ERROR_GONE)) {
         rauc_went_silent(reading->rauc, failure);
         return;
     }

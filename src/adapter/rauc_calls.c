@@ -79,16 +79,17 @@ static GVariant *call_receive(Call *call, GObject *source, GAsyncResult *result)
 {
     Rauc *rauc = call->rauc;
     GVariant *reply = rauc_receive(source, result, &call->error);
-    gboolean current = !g_cancellable_is_cancelled(call->session);
 
     rauc->pending--;
-    if (current && g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_GONE)) {
+    if (reply || g_cancellable_is_cancelled(call->session))
+        return reply;
+    if (g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_GONE)) {
         rauc_went_silent(rauc, call->error);
-    } else if (current && g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_BUSY)) {
+    } else if (g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_BUSY)) {
         rauc_set_busy(rauc);
         rauc_announce(rauc);
     }
-    return reply;
+    return NULL;
 }
 
 static void on_primary(GObject *source, GAsyncResult *result, gpointer data)

@@ -7,7 +7,7 @@
 
 #include "rauc_internal.h"
 
-G_DEFINE_QUARK(rauc - error - quark, rauc_error)
+G_DEFINE_QUARK(rauc_error, rauc_error)
 
 typedef struct {
     const char *start; /* the text starts so; NULL: anything */

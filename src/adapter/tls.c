@@ -25,6 +25,8 @@
     "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:"                                     \
     "AES128-GCM-SHA256:AES256-GCM-SHA384"
 
+#define NO_ALERT (-1)
+
 struct _Tls {
     SSL_CTX *context;
     gint64 not_before_ms;
@@ -33,7 +35,7 @@ struct _Tls {
     char *words;
 };
 
-G_DEFINE_QUARK(tls - error - quark, tls_error)
+G_DEFINE_QUARK(tls_error, tls_error)
 
 /* The first failure is the cause; the alerts after it are its consequences. */
 static void note_failure(Tls *tls, TlsFailure failure, char *words)
@@ -118,11 +120,8 @@ static int judge_certificate(X509_STORE_CTX *store, void *user_data)
     return 1;
 }
 
-static TlsFailure kind_of(int alert, int reason)
+static TlsFailure kind_of(int alert)
 {
-    if (reason == SSL_R_WRONG_VERSION_NUMBER) {
-        return TLS_FAILURE_OTHER;
-    }
     switch (alert) {
     case SSL_AD_PROTOCOL_VERSION:
         return TLS_FAILURE_VERSION;
@@ -134,27 +133,38 @@ static TlsFailure kind_of(int alert, int reason)
     }
 }
 
+/* OpenSSL has queued why we give up. */
+static void note_own_reason(Tls *tls, int alert)
+{
+    unsigned long queued = ERR_peek_last_error();
+    if (ERR_GET_LIB(queued) != ERR_LIB_SSL) {
+        return;
+    }
+    int reason = ERR_GET_REASON(queued);
+    if (reason == SSL_R_WRONG_VERSION_NUMBER) {
+        note_failure(tls, TLS_FAILURE_OTHER,
+                     g_strdup("TLS: the server does not speak TLS on this port"));
+        return;
+    }
+    const char *text = ERR_reason_error_string(queued);
+    note_failure(tls, kind_of(alert),
+                 g_strdup_printf("TLS: no agreement with the CSMS: %s",
+                                 text != NULL ? text : "unknown reason"));
+}
+
 static void note_alert(Tls *tls, gboolean received, int value)
 {
     int alert = value & 0xff;
     if (value >> 8 != SSL3_AL_FATAL || alert == SSL_AD_CLOSE_NOTIFY) {
         return;
     }
-    const char *text = SSL_alert_desc_string_long(value);
-    if (received) {
-        note_failure(tls, kind_of(alert, 0),
-                     g_strdup_printf("TLS: the CSMS refused with the alert \"%s\"", text));
+    if (!received) {
+        note_own_reason(tls, alert);
         return;
     }
-    /* Our own alert: OpenSSL has queued the reason for it. */
-    unsigned long queued = ERR_peek_last_error();
-    int reason = ERR_GET_LIB(queued) == ERR_LIB_SSL ? ERR_GET_REASON(queued) : 0;
-    const char *why = ERR_reason_error_string(queued);
-    note_failure(tls, kind_of(alert, reason),
-                 reason == SSL_R_WRONG_VERSION_NUMBER
-                     ? g_strdup("TLS: the CSMS does not speak TLS on this port")
-                     : g_strdup_printf("TLS: no agreement with the CSMS: %s (%s)", text,
-                                       why != NULL ? why : "?"));
+    note_failure(tls, kind_of(alert),
+                 g_strdup_printf("TLS: the CSMS refused with the alert \"%s\"",
+                                 SSL_alert_desc_string_long(value)));
 }
 
 /* libwebsockets puts literal addresses into SNI, which RFC 6066 3 forbids and strict servers refuse. */
@@ -175,6 +185,8 @@ static void watch_handshake(const SSL *ssl, int where, int value)
     }
     if (where & SSL_CB_ALERT) {
         note_alert(tls, (where & SSL_CB_READ) != 0, value);
+    } else if (where == SSL_CB_CONNECT_EXIT && value <= 0) {
+        note_own_reason(tls, NO_ALERT);
     } else if (where & SSL_CB_HANDSHAKE_START && !SSL_is_init_finished(ssl)) {
         correct_sni(tls, (SSL *)ssl);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Between the parts of the WebSocket client: ws_client.c (states, back-off) uses ws_url.c, ws_resolve.c and
- * ws_link.c (one connection, libwebsockets), which uses ws_inbox.c.
+ * ws_link.c and ws_link_events.c (one connection, libwebsockets), which use ws_inbox.c.
  */
 #pragma once
 

@@ -12,7 +12,7 @@
 
 #define MAX_PRINTABLE 200
 
-G_DEFINE_QUARK(ws - client - error - quark, ws_client_error)
+G_DEFINE_QUARK(ws_client_error, ws_client_error)
 
 char *ws_client_request_path(const char *url_path, const char *identity)
 {

@@ -8,7 +8,7 @@
 
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 
-G_DEFINE_QUARK(client - error - quark, client_error)
+G_DEFINE_QUARK(client_error, client_error)
 
 struct _Client {
     GDBusConnection *connection;
@@ -102,14 +102,13 @@ GVariant *client_status(Client *client, GError **error)
              g_variant_new("(ss)", CONTROL_INTERFACE, "Status"), "(v)", NULL, error);
     if (!answer)
         return NULL;
-    GVariant *status = NULL;
+    g_autoptr(GVariant) status = NULL;
     g_variant_get(answer, "(v)", &status);
-    if (!g_variant_is_of_type(status, G_VARIANT_TYPE_VARDICT)) {
-        g_set_error_literal(error, CLIENT_ERROR, CLIENT_ERROR_ANSWER,
-                            "rauc-ocpp-agent answered with a status of another type");
-        g_clear_pointer(&status, g_variant_unref);
-    }
-    return status;
+    if (g_variant_is_of_type(status, G_VARIANT_TYPE_VARDICT))
+        return g_steal_pointer(&status);
+    g_set_error_literal(error, CLIENT_ERROR, CLIENT_ERROR_ANSWER,
+                        "rauc-ocpp-agent answered with a status of another type");
+    return NULL;
 }
 
 GVariant *client_history(Client *client, guint limit, GError **error)

@@ -3,8 +3,11 @@
 #include "agent/commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/commands_parts.h"
 #include "agent/control.h"
@@ -192,9 +195,22 @@ static int run_line(CommandLine *line, char ***argv)
     return run_command(line, argv);
 }
 
+/* Were one of the three closed, a socket or the store would get its number, and what we print would go there. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int commands_main(int argc, char **argv)
 {
     CommandLine line = {.options = {.limit = DEFAULT_LIMIT}};
+    fill_standard_descriptors();
+    signal(SIGPIPE, SIG_IGN); /* a reader of our output or log who is gone is no reason to end */
     g_auto(GStrv) copy = g_new0(char *, (gsize)argc + 1);
     for (int i = 0; i < argc; i++)
         copy[i] = g_strdup(argv[i]);

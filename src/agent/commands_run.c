@@ -4,12 +4,14 @@
 
 #include "agent/agent.h"
 #include "agent/commands_parts.h"
+#include "agent/layout.h"
 #include "agent/settings.h"
 
 int commands_run(const CommandOptions *options)
 {
     g_autoptr(GPtrArray) problems = NULL;
     g_autoptr(Settings) settings = settings_load(options->config, &problems);
+    g_autoptr(GPtrArray) warnings = NULL;
 
     for (guint i = 0; i < problems->len; i++) {
         const SettingsProblem *problem = g_ptr_array_index(problems, i);
@@ -18,7 +20,12 @@ int commands_run(const CommandOptions *options)
         else
             g_warning("%s: %s", problem->where, problem->what);
     }
-    return settings ? agent_run(settings) : EXIT_USAGE;
+    if (!settings)
+        return EXIT_USAGE;
+    warnings = layout_warnings(settings->store_path, LAYOUT_RAUC_CONFIG, "/");
+    for (guint i = 0; i < warnings->len; i++)
+        g_warning("%s", (const char *)g_ptr_array_index(warnings, i));
+    return agent_run(settings);
 }
 
 /* Unlike `run` this one refuses unknown keys: who asks for a check wants to hear of the misspelt ones. */
@@ -26,6 +33,7 @@ int commands_check_config(const CommandOptions *options)
 {
     g_autoptr(GPtrArray) problems = NULL;
     g_autoptr(Settings) settings = settings_load(options->config, &problems);
+    g_autoptr(GPtrArray) warnings = NULL;
     gboolean good = settings != NULL;
 
     for (guint i = 0; i < problems->len; i++) {
@@ -36,6 +44,9 @@ int commands_check_config(const CommandOptions *options)
     }
     if (!good)
         return EXIT_USAGE;
+    warnings = layout_warnings(settings->store_path, LAYOUT_RAUC_CONFIG, "/");
+    for (guint i = 0; i < warnings->len; i++)
+        fprintf(stderr, "warning: %s\n", (const char *)g_ptr_array_index(warnings, i));
     g_autofree char *line = g_strdup_printf("%s: the settings are good\n", options->config);
     return commands_print(line);
 }

@@ -95,7 +95,8 @@ static void drop_connection(Control *control)
         g_dbus_connection_unregister_object(control->connection, control->registration);
     control->registration = 0;
     g_dbus_connection_close(control->connection, NULL, NULL, NULL);
-    g_clear_object(&control->connection);
+    g_object_unref(control->connection);
+    control->connection = NULL;
     control->owned = FALSE;
 }
 

@@ -3,7 +3,6 @@
 #include "agent/log.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -107,6 +106,5 @@ void log_init(gboolean verbose)
     LogWriter *writer = g_new(LogWriter, 1);
     writer->verbose = verbose;
     writer->journal = stderr_is_journal();
-    signal(SIGPIPE, SIG_IGN);
     g_log_set_writer_func(write_message, writer, g_free);
 }

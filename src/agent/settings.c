@@ -199,6 +199,6 @@ void settings_free(Settings *settings)
         if (row->type->is_string)
             g_free(*(char **)settings_table_field(row, settings));
     }
-    g_clear_pointer(&settings->authorization_key, g_bytes_unref);
+    g_bytes_unref(settings->authorization_key); /* takes NULL */
     g_free(settings);
 }

@@ -13,7 +13,7 @@
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define QUOTED_BYTES    64 /* of a line in a message */
 
-G_DEFINE_QUARK(settings - file - error - quark, settings_file_error)
+G_DEFINE_QUARK(settings_file_error, settings_file_error)
 
 int settings_file_open(const char *path, GError **error)
 {
@@ -58,8 +58,9 @@ char *settings_file_read(const char *path, gsize max, GError **error)
     if (fd < 0)
         return NULL;
 
-    g_autofree char *text = g_malloc(max + 2);
-    gssize length = read_up_to(fd, text, max + 1);
+    g_autoptr(GString) text = g_string_sized_new(max + 1);
+    g_string_set_size(text, max + 1);
+    gssize length = read_up_to(fd, text->str, text->len);
     int read_errno = errno;
     close(fd);
     if (length < 0) {
@@ -72,13 +73,13 @@ char *settings_file_read(const char *path, gsize max, GError **error)
                     "is larger than %" G_GSIZE_FORMAT " bytes", max);
         return NULL;
     }
-    text[length] = '\0';
-    if (strlen(text) != (gsize)length) {
+    g_string_set_size(text, (gsize)length);
+    if (strlen(text->str) != text->len) {
         g_set_error_literal(error, SETTINGS_FILE_ERROR, SETTINGS_FILE_ERROR_CONTENT,
                             "holds a NUL byte");
         return NULL;
     }
-    return g_realloc(g_steal_pointer(&text), (gsize)length + 1);
+    return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
 static void line_free(gpointer data)
@@ -117,9 +118,9 @@ static void scan_wrong(Scan *scan, guint number, const char *text, const char *w
 
 static void scan_group(Scan *scan, guint number, const char *text)
 {
-    gsize length = strlen(text);
-    g_autofree char *name = g_strndup(text + 1, length - 2);
-    if (text[length - 1] != ']' || *name == '\0' || strpbrk(name, "[]") || !text_is_plain(name)) {
+    const char *end = strchr(text, ']');
+    g_autofree char *name = g_strndup(text + 1, end ? (gsize)(end - text - 1) : 0);
+    if (!end || end[1] != '\0' || *name == '\0' || strchr(name, '[') || !text_is_plain(name)) {
         scan_wrong(scan, number, text, "is not a group, use [NAME]");
         return;
     }

@@ -4,7 +4,7 @@
 
 #define MAX_PATH    4095
 #define MAX_COMMAND 1024
-#define DAY         86400
+#define DAY         ((gint64)86400)
 #define FIELD(name) offsetof(Settings, name)
 
 static const SettingChoice PROFILES[] = {{"0", 0}, {"1", 1}, {"2", 2}, {"3", 3}, {NULL, 0}};

@@ -47,15 +47,15 @@ gsize text_make_visible(char *buffer, gsize size, const char *text, gsize length
 {
     g_return_val_if_fail(size > ELLIPSIS_LENGTH, 0);
     gsize room = size - 1, at = 0;
+    gsize cut = 0; /* the end of the last character behind which the ellipsis has room */
 
     while (length > 0) {
         gboolean visible;
         gsize n = next_character(text, length, &visible);
         gsize wanted = visible ? n : n * ESCAPE_LENGTH;
-        /* Room for the ellipsis is kept as long as more is to come. */
-        if (at + wanted + (length > n ? ELLIPSIS_LENGTH : 0) > room) {
-            memcpy(buffer + at, ELLIPSIS, ELLIPSIS_LENGTH);
-            at += ELLIPSIS_LENGTH;
+        if (at + wanted > room) {
+            memcpy(buffer + cut, ELLIPSIS, ELLIPSIS_LENGTH);
+            at = cut + ELLIPSIS_LENGTH;
             break;
         }
         if (visible)
@@ -63,6 +63,8 @@ gsize text_make_visible(char *buffer, gsize size, const char *text, gsize length
         else
             put_escaped(buffer + at, text, n);
         at += wanted;
+        if (at + ELLIPSIS_LENGTH <= room)
+            cut = at;
         text += n;
         length -= n;
     }

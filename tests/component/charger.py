@@ -49,6 +49,7 @@ class Charger:
         self.store = path / "store" / "store.db"
         self.agent = None
         self.expected_exit = {0}
+        self.served_reboots = 0     # requests of boots that are over
 
     # -------------------------------------------------------------------------------------------------- life
 
@@ -152,9 +153,13 @@ class Charger:
     def wait_state(self, state):
         wait_until(lambda: self.job_state() == state, f"job state {state}")
 
-    def wait_step(self, text):
+    def wait_step(self, text, count=1):
         """A line of the log such as "installing -> reboot-wait"; unlike wait_state() it cannot miss a short one."""
-        self.wait_log(f"state={text} ")
+        self.wait_log(f"state={text} ", count)
+
+    def wait_boot_marked(self):
+        """The booted slot is marked good, and RAUC has nothing to do."""
+        wait_until(lambda: self.status()["boot-marked-good"], "the mark of this boot")
 
     # -------------------------------------------------------------------------------------------------- CSMS
 
@@ -215,6 +220,7 @@ class Charger:
             self.stop_agent()
         elif self.agent:
             self.kill_agent()
+        self.served_reboots = len(self.device.reboot_requests())
         booted = getattr(self.device, how)(**options)
         if agent:
             self.start_agent()
@@ -224,3 +230,32 @@ class Charger:
         """Whether the slot holds the image of that bundle, byte for byte."""
         image = self.bundle(version, **options).image.read_bytes()
         return self.device.slot_image(slot)[:len(image)] == image
+
+    def install_calls(self):
+        """How often the agent, in all its lives, has called InstallBundle."""
+        return self.log_text().count(" InstallBundle ")
+
+    def reboot_wanted(self):
+        """Whether a reboot was asked for in this boot."""
+        return len(self.device.reboot_requests()) > self.served_reboots
+
+    def play(self, count=1, confirm=False):
+        """Reboots whenever the agent asks for it, until the CSMS has heard `count` ends; returns the last of them.
+
+        With `confirm` each process of the agent hears Confirm once, as from a stack (health=stack)."""
+        def ends():
+            return [status for status in self.statuses() if status in ENDS]
+        confirmed = None
+        while len(ends()) < count:
+            if confirm and confirmed is not self.agent:
+                wait_until(lambda: self.ctl("confirm", check=False).returncode == 0, "the agent's control interface")
+                confirmed = self.agent
+            wait_until(lambda: len(ends()) >= count or self.reboot_wanted(), "a reboot request or the end")
+            if len(ends()) < count:
+                self.reboot()
+        return ends()[count - 1]
+
+    def restart_agent(self):
+        """kill -9, and a new process."""
+        self.kill_agent()
+        self.start_agent()

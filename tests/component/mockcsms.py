@@ -76,7 +76,7 @@ class MockCsms:
         """Runs one command and returns its result, "ok" or what was wrong."""
         start = self.mark()
         self.send_line(text)
-        return self.wait_event("command", lambda f: f["text"] == text.strip(), start)["result"]
+        return self.wait_event("command", lambda f: f["text"].strip() == text.strip(), start)["result"]
 
     def received(self, action=None):
         """The frames that came from the charge point so far."""

@@ -6,6 +6,7 @@
 
 #include <check.h>
 #include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DEADLINE_S 120
+#define DEADLINE_S  120
+#define DEADLINE_US (G_GINT64_CONSTANT(1000000) * DEADLINE_S)
 
 static inline gboolean fixture_tick(gpointer unused)
 {
@@ -25,7 +27,7 @@ static inline gboolean fixture_tick(gpointer unused)
 /* Runs the main loop until `condition` holds; fails after DEADLINE_S. */
 #define run_until(condition)                                                                       \
     do {                                                                                           \
-        gint64 end_ = g_get_monotonic_time() + DEADLINE_S * G_USEC_PER_SEC;                        \
+        gint64 end_ = g_get_monotonic_time() + DEADLINE_US;                                        \
         guint tick_ = g_timeout_add(5, fixture_tick, NULL);                                        \
         while (!(condition)) {                                                                     \
             ck_assert_msg(g_get_monotonic_time() < end_, "never came: %s", #condition);            \
@@ -88,13 +90,15 @@ static inline void private_bus_start(PrivateBus *bus)
 {
     g_autofree char *config = g_build_filename(bus->folder, "bus.conf", NULL);
     g_autofree char *option = g_strconcat("--config-file=", config, NULL);
-    char *arguments[] = {(char *)"dbus-daemon", option, (char *)"--nofork",
-                         (char *)"--nopidfile", (char *)"--print-address=1", NULL};
+    char *arguments[] = {(char *)"dbus-daemon",       option,
+                         (char *)"--nofork",          (char *)"--nopidfile",
+                         (char *)"--print-address=1", NULL};
     char answer[256];
     int out;
 
     ck_assert(g_spawn_async_with_pipes(NULL, arguments, NULL,
-                                       G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD,
+                                       G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
+                                           G_SPAWN_STDERR_TO_DEV_NULL,
                                        die_with_parent, NULL, &bus->pid, NULL, &out, NULL, NULL));
     ck_assert_int_gt(read(out, answer, sizeof answer), 0);
     close(out);
@@ -144,11 +148,11 @@ static inline void private_bus_teardown(PrivateBus *bus)
 /* A connection of a peer on it. */
 static inline GDBusConnection *private_bus_connect(void)
 {
-    GDBusConnection *connection = g_dbus_connection_new_for_address_sync(
-        g_getenv("DBUS_SYSTEM_BUS_ADDRESS"),
-        G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-            G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-        NULL, NULL, NULL);
+    GDBusConnection *connection =
+        g_dbus_connection_new_for_address_sync(g_getenv("DBUS_SYSTEM_BUS_ADDRESS"),
+                                               G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                                   G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                               NULL, NULL, NULL);
 
     ck_assert_ptr_nonnull(connection);
     return connection;

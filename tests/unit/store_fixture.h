@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "db/jobs.h"
 #include "db/migrate.h"
@@ -60,6 +61,32 @@ static void teardown(void)
     remove_folder(folder);
     g_clear_pointer(&folder, g_free);
     g_clear_pointer(&path, g_free);
+}
+
+/* For tests that open and write files a thousand times: the syncs of a real disk would take most of the time. */
+static G_GNUC_UNUSED void use_memory_disk(void)
+{
+    if (g_access("/dev/shm", W_OK) == 0)
+        g_setenv("TMPDIR", "/dev/shm", TRUE);
+}
+
+static G_GNUC_UNUSED char *beside_name(const char *suffix)
+{
+    return g_strconcat(path, suffix, NULL);
+}
+
+static G_GNUC_UNUSED guint count_outbox(Store *store)
+{
+    GError *error = NULL;
+    guint count = G_MAXUINT;
+
+    ok(outbox_count(store, &count, &error));
+    return count;
+}
+
+static G_GNUC_UNUSED void write_file(const char *name, const void *data, gsize size)
+{
+    ck_assert(g_file_set_contents(name, data, (gssize)size, NULL));
 }
 
 /* "<path><suffix>" is there. */
@@ -163,7 +190,7 @@ static G_GNUC_UNUSED gboolean make_step(Store *store, const Job *job, GError **e
                        error);
 }
 
-static int run_tests(const char *name, const TTest *const *tests, gsize n_tests)
+static G_GNUC_UNUSED int run_tests(const char *name, const TTest *const *tests, gsize n_tests)
 {
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);

@@ -102,14 +102,15 @@ START_TEST(a_year_passes)
     gint64 start = clock_boottime_ms(clock);
     Probe heartbeat = {clock, .name = "", .repeat_ms = 300000};
     Probe yearly = {clock, .name = "y"};
+    guint beats = (guint)(365 * DAY_MS / heartbeat.repeat_ms);
 
     set(&heartbeat, 300000);
     set(&yearly, 365 * DAY_MS);
     clock_virtual_advance(clock, 365 * DAY_MS - 1);
-    ck_assert_uint_eq(heartbeat.fired, 365 * 288 - 1);
+    ck_assert_uint_eq(heartbeat.fired, beats - 1);
     ck_assert_str_eq(order->str, "");
     clock_virtual_advance(clock, 1);
-    ck_assert_uint_eq(heartbeat.fired, 365 * 288);
+    ck_assert_uint_eq(heartbeat.fired, beats);
     ck_assert_str_eq(order->str, "y");
     ck_assert_int_eq(clock_boottime_ms(clock) - start, 365 * DAY_MS);
     ck_assert_int_eq(clock_wall_ms(clock), 1700000000000 + 365 * DAY_MS);
@@ -150,10 +151,10 @@ START_TEST(the_kernels_clocks)
 
     ck_assert_int_gt(boottime, 0);
     ck_assert_int_ge(clock_boottime_ms(clock), boottime);
-    ck_assert_int_lt(ABS(clock_wall_ms(clock) - wall), DEADLINE_S * 1000);
+    ck_assert_int_lt(ABS(clock_wall_ms(clock) - wall), DEADLINE_US / 1000);
     clock_wall_synchronised(clock); /* either way */
     clock_set_csms_time(clock, 0);
-    ck_assert_int_lt(clock_best_ms(clock), DEADLINE_S * 1000);
+    ck_assert_int_lt(clock_best_ms(clock), DEADLINE_US / 1000);
 }
 END_TEST
 
@@ -190,8 +191,7 @@ START_TEST(long_timers_wake_together)
     gint64 start, second;
 
     /* begin early in a second of boottime, so that both end in the same one */
-    run_until(clock_boottime_ms(clock) % 1000 < 300);
-    start = clock_boottime_ms(clock);
+    run_until((start = clock_boottime_ms(clock)) % 1000 > 0 && start % 1000 < 300);
     set(&a, 10000);
     run_until(clock_boottime_ms(clock) >= start + 30);
     second = clock_boottime_ms(clock);
@@ -207,8 +207,12 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        timers_fire_in_order, timers_move_and_stop, a_year_passes,
-        three_times,          the_kernels_clocks,   the_kernels_timers,
+        timers_fire_in_order,
+        timers_move_and_stop,
+        a_year_passes,
+        three_times,
+        the_kernels_clocks,
+        the_kernels_timers,
         long_timers_wake_together,
     };
 

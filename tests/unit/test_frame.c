@@ -182,6 +182,7 @@ END_TEST
 
 START_TEST(out_parameters_may_be_null)
 {
+    ocpp_frame_free(NULL);
     ck_assert_ptr_null(ocpp_frame_parse(bad[_i].text, bad[_i].length, NULL, NULL));
 }
 END_TEST

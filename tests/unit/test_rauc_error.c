@@ -20,8 +20,9 @@ static const struct {
      "Failed to download bundle http://h/b: Transfer failed: Maximum file size exceeded"},
     {RAUC_ERROR_RETRIEVAL, "Failed to download bundle http://h/b: Transfer failed: Failure writing "
                            "output to destination"},
-    {RAUC_ERROR_RETRIEVAL, "Failed to download bundle https://h/b: Transfer failed: SSL certificate "
-                           "problem: unable to get local issuer certificate"},
+    {RAUC_ERROR_RETRIEVAL,
+     "Failed to download bundle https://h/b: Transfer failed: SSL certificate "
+     "problem: unable to get local issuer certificate"},
     /* streaming */
     {RAUC_ERROR_RETRIEVAL,
      "Failed to stream bundle http://h/b: not found: unexpected HTTP response code 404"},
@@ -65,8 +66,7 @@ static const struct {
     {RAUC_ERROR_BUSY, "Already processing a different method"},
     {RAUC_ERROR_BUSY, "already processing a different method"},
     /* the rest */
-    {RAUC_ERROR_OTHER,
-     "Failed mounting bundle: Failed to load dm table: Argument list too long"},
+    {RAUC_ERROR_OTHER, "Failed mounting bundle: Failed to load dm table: Argument list too long"},
     {RAUC_ERROR_OTHER, "Failed mounting bundle: Failed to open /dev/mapper/control"},
     {RAUC_ERROR_OTHER, "Failed mounting bundle: failed to resolve 'nbd' netlink family"},
     {RAUC_ERROR_OTHER, "Installation error: Failed marking slot rootfs.1 bootable: backend failed"},
@@ -76,8 +76,9 @@ static const struct {
     {RAUC_ERROR_OTHER, "something new"},
     {RAUC_ERROR_OTHER, ""},
     /* a URL is only a URL */
-    {RAUC_ERROR_RETRIEVAL, "Failed to stream bundle http://h/signature verification failed/Compatible "
-                           "mismatch: not found: unexpected HTTP response code 404"},
+    {RAUC_ERROR_RETRIEVAL,
+     "Failed to stream bundle http://h/signature verification failed/Compatible "
+     "mismatch: not found: unexpected HTTP response code 404"},
 };
 
 START_TEST(every_cause_has_its_class)

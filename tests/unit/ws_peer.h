@@ -84,6 +84,13 @@ static inline gboolean peer_accept(Peer *peer)
     SSL_set_fd(peer->ssl, peer->fd);
     gboolean ok = SSL_accept(peer->ssl) == 1;
     ERR_clear_error();
+    if (!ok) {
+        /* To close on unread data would reset the connection and lose the alert. */
+        char c = 0;
+        shutdown(peer->fd, SHUT_WR);
+        while (recv(peer->fd, &c, 1, 0) > 0) {
+        }
+    }
     if (ok) {
         g_free(peer->sni);
         peer->sni = g_strdup(SSL_get_servername(peer->ssl, TLSEXT_NAMETYPE_host_name));
@@ -349,7 +356,7 @@ typedef struct {
     Clock *clock;
     WsClient *client;
     guint connected, disconnected, failed, messages;
-    GString *last_message;
+    GPtrArray *texts; /* of GString: the messages */
     char *why;
     gint64 retry_ms;
     const char *free_in; /* name of the callback that frees the client */
@@ -373,8 +380,7 @@ static inline void rig_message(const char *text, gsize length, gpointer user_dat
 {
     Rig *rig = user_data;
     rig->messages++;
-    g_string_truncate(rig->last_message, 0);
-    g_string_append_len(rig->last_message, text, (gssize)length);
+    g_ptr_array_add(rig->texts, g_string_new_len(text, (gssize)length));
     rig_called(rig, "message");
 }
 
@@ -417,11 +423,21 @@ static inline WsClientConfig rig_config(const char *scheme, const char *host, gu
     return config;
 }
 
+static inline void rig_free_text(gpointer text)
+{
+    g_string_free(text, TRUE);
+}
+
+static inline const GString *rig_text(const Rig *rig, guint number)
+{
+    return g_ptr_array_index(rig->texts, number);
+}
+
 static inline void rig_start(Rig *rig, const WsClientConfig *config, Tls *tls)
 {
     g_autoptr(GError) error = NULL;
     rig->clock = clock_new();
-    rig->last_message = g_string_new(NULL);
+    rig->texts = g_ptr_array_new_with_free_func(rig_free_text);
     rig->client = ws_client_new(config, tls, rig->clock, &rig_events, rig, &error);
     ck_assert_msg(rig->client != NULL, "%s", error != NULL ? error->message : "?");
     ws_client_start(rig->client);
@@ -437,7 +453,7 @@ static inline void rig_end(Rig *rig)
 {
     ws_client_free(rig->client);
     clock_free(rig->clock);
-    g_string_free(rig->last_message, TRUE);
+    g_ptr_array_free(rig->texts, TRUE);
     g_free(rig->why);
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finds and opens the files that are served, and reads Range headers. */
-#define _GNU_SOURCE
 #include "bundle.h"
 
 #include <fcntl.h>

@@ -199,7 +199,7 @@ gboolean command_raw_hex(const CommandContext *context, const char **rest, GErro
     for (gsize i = 0; i < length; i += 2) {
         int high = g_ascii_xdigit_value(text[i]);
         int low = i + 1 < length ? g_ascii_xdigit_value(text[i + 1]) : -1;
-        guint8 byte = (guint8)(high << 4 | low);
+        guint8 byte = (guint8)(high * 16 + low);
 
         if (high < 0 || low < 0)
             return command_fail(error, "'%s' is not pairs of hex digits", text);

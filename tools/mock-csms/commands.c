@@ -56,12 +56,12 @@ gboolean command_number(const char *word, gint64 least, gint64 most, gint64 *ret
 
 gboolean command_on_off(const char *word, gboolean *ret_on, GError **error)
 {
-    if (strcmp(word, "on") == 0)
-        *ret_on = TRUE;
-    else if (strcmp(word, "off") == 0)
-        *ret_on = FALSE;
-    else
+    gboolean on = strcmp(word, "on") == 0;
+
+    if (!on && strcmp(word, "off") != 0)
         return command_fail(error, "'%s' is neither on nor off", word);
+    if (ret_on != NULL)
+        *ret_on = on;
     return TRUE;
 }
 
@@ -126,20 +126,20 @@ gboolean command_delay(const CommandContext *context, const char **rest, GError 
     return TRUE;
 }
 
+/* `mute`, `mute off`, `mute Heartbeat`, `mute Heartbeat off`. */
 gboolean command_mute(const CommandContext *context, const char **rest, GError **error)
 {
     g_autofree char *first = command_word(rest);
     g_autofree char *second = command_word(rest);
-    const char *action = NULL;
+    gboolean for_all = first == NULL || command_on_off(first, NULL, NULL);
+    const char *action = for_all ? NULL : first;
+    const char *word = for_all ? first : second;
     gboolean on = TRUE;
 
-    if (second != NULL) {
-        action = first;
-        if (!known_request(action, error) || !command_on_off(second, &on, error))
-            return FALSE;
-    } else if (first != NULL && !command_on_off(first, &on, error)) {
+    if (action != NULL && !known_request(action, error))
         return FALSE;
-    }
+    if (word != NULL && !command_on_off(word, &on, error))
+        return FALSE;
     faults_mute(csms_faults(context->csms), action, on);
     return TRUE;
 }
@@ -205,7 +205,7 @@ gboolean command_refuse(const CommandContext *context, const char **rest, GError
 gboolean command_freeze(const CommandContext *context, const char **rest, GError **error)
 {
     g_autofree char *word = command_need_word(rest, "on or off", error);
-    gboolean on;
+    gboolean on = FALSE;
 
     if (word == NULL || !command_on_off(word, &on, error))
         return FALSE;

@@ -97,6 +97,7 @@ static void on_unanswered(gpointer user, gconstpointer connection, const Call *c
     log_event(csms->log, "unanswered",
               json_pack("{s:O,s:o,s:s}", "id", call->id, "action", log_text(call->action, -1),
                         "why", why));
+    send_next_call(csms);
 }
 
 /* `Basic base64(user:password)` over bytes: a password may hold a NUL (J 6.2.2). */
@@ -148,13 +149,18 @@ Csms *csms_new(const CsmsOptions *csms_options, const ServerOptions *server_opti
     return g_steal_pointer(&csms);
 }
 
+void csms_stop(Csms *csms)
+{
+    csms->observer = NULL;
+    /* Still reports every disconnect. */
+    g_clear_pointer(&csms->server, server_free);
+}
+
 void csms_free(Csms *csms)
 {
     if (csms == NULL)
         return;
-    csms->observer = NULL;
-    /* The server's end still reports every disconnect. */
-    server_free(csms->server);
+    csms_stop(csms);
     calls_free(csms->calls);
     g_hash_table_unref(csms->charge_points);
     faults_free(csms->faults);

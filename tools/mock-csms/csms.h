@@ -16,7 +16,7 @@
 /* Identities known at once; more are refused with 503. */
 #define CHARGE_POINTS_MAX 256
 /* The longest answer delay. */
-#define DELAY_MAX_MS (3600 * 1000)
+#define DELAY_MAX_MS 3600000
 
 typedef struct Csms Csms;
 
@@ -57,6 +57,9 @@ void csms_set_refusal(Csms *csms, guint status);
 gboolean csms_close(Csms *csms, guint16 code, GError **error);
 gboolean csms_drop(Csms *csms, GError **error);
 void csms_freeze(Csms *csms, gboolean on);
+
+/* Ends every connection and the listening port; nothing comes in any more. */
+void csms_stop(Csms *csms);
 
 /* Frames that came in so far, and how many faults were found in them. */
 guint64 csms_frames(const Csms *csms);

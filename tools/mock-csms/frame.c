@@ -11,6 +11,8 @@
 /* J 4.2.3: errorDescription is at most 255 characters. */
 #define DESCRIPTION_MAX 255
 #define SHOWN_MAX       60
+/* No message of OCPP 1.6 nests deeper than 8; log readers need not cope with thousands. */
+#define NESTING_MAX 32
 
 /* Spelled as J 4.2.3 spells them, OccurenceConstraintViolation included. */
 static const char *const error_codes[] = {
@@ -74,6 +76,25 @@ static void parse_error(Frame *frame, Findings *findings)
         findings_add(findings, NULL, "the CALLERROR details must be an object");
 }
 
+/* Counts brackets outside strings; what is no JSON at all may be counted wrongly, and is refused anyway. */
+static gboolean nests_too_deeply(const char *data, gsize length)
+{
+    gboolean in_string = FALSE;
+    guint depth = 0;
+
+    for (gsize i = 0; i < length; i++) {
+        if (in_string && data[i] == '\\')
+            i++;
+        else if (data[i] == '"')
+            in_string = !in_string;
+        else if (!in_string && (data[i] == '[' || data[i] == '{') && ++depth > NESTING_MAX)
+            return TRUE;
+        else if (!in_string && (data[i] == ']' || data[i] == '}') && depth > 0)
+            depth--;
+    }
+    return FALSE;
+}
+
 static json_t *load(const char *data, gsize length, gboolean binary, Findings *findings)
 {
     json_error_t error;
@@ -83,6 +104,10 @@ static json_t *load(const char *data, gsize length, gboolean binary, Findings *f
         findings_add(findings, NULL, "a binary frame; OCPP-J uses text frames");
     if (!g_utf8_validate_len(data, length, NULL)) {
         findings_add(findings, NULL, "not UTF-8 (or a NUL byte)");
+        return NULL;
+    }
+    if (nests_too_deeply(data, length)) {
+        findings_add(findings, NULL, "JSON that is nested more than %d deep", NESTING_MAX);
         return NULL;
     }
     root = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);

@@ -8,7 +8,7 @@
 #include "bundle.h"
 #include "log.h"
 
-#define PIECE_SIZE (64 * 1024)
+#define PIECE_SIZE 65536
 /* Status line and headers of one answer. */
 #define RESPONSE_MAX 2048
 
@@ -18,6 +18,7 @@ struct Transfer {
     guint64 end; /* the first byte that is not sent */
     guint64 sent;
     json_t *fields; /* of the log line */
+    unsigned char buffer[LWS_PRE + PIECE_SIZE];
 };
 
 typedef struct {
@@ -206,7 +207,6 @@ static int finish_transfer(Link *link)
 int http_writeable(Link *link)
 {
     Transfer *transfer = link->transfer;
-    g_autofree unsigned char *buffer = NULL;
     gsize wanted;
     ssize_t length;
 
@@ -214,13 +214,13 @@ int http_writeable(Link *link)
         return 0;
     if (transfer->offset == transfer->end)
         return finish_transfer(link);
-    buffer = g_malloc(LWS_PRE + PIECE_SIZE);
     wanted = (gsize)MIN(transfer->end - transfer->offset, PIECE_SIZE);
-    length = pread(transfer->bundle.fd, buffer + LWS_PRE, wanted, (off_t)transfer->offset);
+    length =
+        pread(transfer->bundle.fd, transfer->buffer + LWS_PRE, wanted, (off_t)transfer->offset);
     if (length <= 0) /* the file became shorter */
         return -1;
     transfer->offset += (guint64)length;
-    if (lws_write(link->wsi, buffer + LWS_PRE, (size_t)length,
+    if (lws_write(link->wsi, transfer->buffer + LWS_PRE, (size_t)length,
                   transfer->offset == transfer->end ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
         return -1;
     transfer->sent += (guint64)length;

@@ -235,7 +235,7 @@ void input_free(Input *input)
 
 void input_start(Input *input)
 {
-    run_script(input);
+    resume_later(input);
     input->source = g_unix_fd_add(STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_stdin, input);
 }
 

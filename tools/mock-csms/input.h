@@ -14,8 +14,8 @@
 #include "csms.h"
 
 /* The longest line, and the longest script file. */
-#define LINE_MAX_BYTES   (2 * MESSAGE_MAX)
-#define SCRIPT_MAX_BYTES (16 * MESSAGE_MAX)
+#define LINE_MAX_BYTES   2097152
+#define SCRIPT_MAX_BYTES 16777216
 
 typedef struct Input Input;
 
@@ -24,7 +24,7 @@ Input *input_new(Csms *csms, const char *script, void (*finished)(gpointer user)
                  GError **error);
 void input_free(Input *input);
 
-/* Runs the script up to its first wait, and starts to read standard input. */
+/* Begins with the script and with standard input as soon as the main loop runs. */
 void input_start(Input *input);
 
 /* A line of the script failed. */

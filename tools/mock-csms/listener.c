@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One bound socket that only reserves the number, and one that listens while the port is open. */
-#define _GNU_SOURCE /* accept4 */
 #include "listener.h"
 
 #include <errno.h>

@@ -179,15 +179,12 @@ static gboolean on_signal(gpointer loop)
 /* Returns the exit code. */
 static int run(Csms *csms, Input *input, GMainLoop *loop, Log *log)
 {
-    guint terminate = g_unix_signal_add(SIGTERM, on_signal, loop);
-    guint interrupt = g_unix_signal_add(SIGINT, on_signal, loop);
     gboolean script_failed;
 
     input_start(input);
     g_main_loop_run(loop);
-    g_source_remove(terminate);
-    g_source_remove(interrupt);
     script_failed = input_script_failed(input);
+    csms_stop(csms);
     log_event(log, "summary",
               json_pack("{s:I,s:I,s:b}", "frames", (json_int_t)csms_frames(csms), "errors",
                         (json_int_t)csms_errors(csms), "script_failed", script_failed));
@@ -205,6 +202,9 @@ int main(int argc, char **argv)
 
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
+    /* Before the first log line: whoever has read that may end us. */
+    g_unix_signal_add(SIGTERM, on_signal, loop);
+    g_unix_signal_add(SIGINT, on_signal, loop);
     if (parse_options(&options, &argc, &argv, &error))
         log = log_new(options.log, isatty(STDIN_FILENO) == 1, &error);
     if (log != NULL)

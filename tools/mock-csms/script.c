@@ -101,11 +101,10 @@ gboolean script_run(CommandContext *context, const char *line)
 {
     const char *text = line + strspn(line, " \t");
     g_autoptr(GError) error = NULL;
-    gboolean done;
 
     if (*text == '\0' || *text == '#')
         return TRUE;
-    done = run(context, text, &error);
-    script_log(csms_log(context->csms), text, done ? NULL : error->message);
-    return done;
+    (void)run(context, text, &error);
+    script_log(csms_log(context->csms), text, error != NULL ? error->message : NULL);
+    return error == NULL;
 }

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* lws reads and hands over at most this much at once. */
-#define READ_SIZE (32 * 1024)
+#define READ_SIZE 32768
 /* All request headers of one request together. */
 #define HEADERS_MAX  8192
 #define FD_TABLE_MAX (LINKS_MAX + 64)

@@ -9,11 +9,11 @@
 #include <jansson.h>
 
 /* The largest WebSocket message that is read (else close 1009) or sent. */
-#define MESSAGE_MAX (1024 * 1024)
+#define MESSAGE_MAX 1048576
 /* Sockets open at once, messages and bytes that wait to be written to one of them. */
 #define LINKS_MAX      256
 #define OUT_QUEUE_MAX  1024
-#define OUT_BYTES_MAX  (8 * MESSAGE_MAX)
+#define OUT_BYTES_MAX  8388608
 #define BIND_ANY_PORT  0
 #define SUBPROTOCOL    "ocpp1.6"
 #define BUNDLES_PREFIX "/bundles/"

@@ -261,6 +261,7 @@ gboolean firmware_run_effect(Firmware *firmware)
         clock_boottime_ms(firmware->clock) < firmware->effect_not_before_ms)
         return FALSE;
     effect = firmware->effects[0];
+    g_return_val_if_fail(EFFECTS[effect].run, FALSE);
     if (EFFECTS[effect].needs_rauc && rauc_presence(firmware->rauc) != RAUC_IDLE)
         return FALSE;
     return EFFECTS[effect].run(firmware);

@@ -9,7 +9,7 @@
 
 #include "src/behaviour/firmware/location.h"
 
-G_DEFINE_QUARK(firmware - error - quark, firmware_error)
+G_DEFINE_QUARK(firmware_error, firmware_error)
 
 static gint64 now(const Firmware *firmware)
 {
@@ -335,14 +335,14 @@ gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
                     job_state_name(firmware->job->state));
         return FALSE;
     }
-    if (job_state_is_active(firmware->job->state) && !firmware->seen) {
+    if (job_state_is_active(firmware->job->state) &&
+        (!firmware->seen || (firmware->job->state == JOB_CONFIRMING && !firmware->status))) {
         g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE,
                             "RAUC has not told yet what this boot brought");
         return FALSE;
     }
     if (firmware->job->state == JOB_CONFIRMING &&
-        (!firmware->status ||
-         !verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))) {
+        !verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot)) {
         g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE,
                             "there is no other slot to go back to");
         return FALSE;

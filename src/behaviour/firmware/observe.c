@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static const gint64 REBOOT_AGAIN_MS[] = {5 * 60000, 15 * 60000, 60 * 60000}; /* then hourly */
+static const gint64 REBOOT_AGAIN_MS[] = {300000, 900000, 3600000}; /* then hourly */
 
 static const Finding NOTHING = {JOB_EVENT_NONE, NULL};
 
@@ -35,28 +35,31 @@ static gboolean target_is_booted(const Firmware *firmware)
     return booted && firmware->job && g_strcmp0(booted->name, firmware->job->target_slot) == 0;
 }
 
-/* A boot may be marked good without health checks when a job was under way at the start and the
- * slot is not its unconfirmed target: power cuts during a job must not use up the attempts of the
- * running slot.  Else it must be healthy. */
+/* A job was under way when the agent started: power cuts during a job must not use up the attempts of the running slot, so
+ * it is marked without health checks, unless it is the slot that the job writes. */
+static gboolean marks_without_health(const Firmware *firmware)
+{
+    return firmware->job_at_start && firmware->job && !target_is_booted(firmware);
+}
+
 gboolean firmware_may_mark_boot(const Firmware *firmware)
 {
     if (firmware->boot_marked || firmware->config.mark_good == FIRMWARE_MARK_NEVER ||
         !firmware_booted(firmware))
         return FALSE;
-    if (firmware->job && job_state_is_active(firmware->job->state) && target_is_booted(firmware))
-        return FALSE;
-    if (firmware->job_at_start && firmware->job)
+    if (marks_without_health(firmware))
         return TRUE;
+    if (firmware->job && job_state_is_active(firmware->job->state) && target_is_booted(firmware))
+        return FALSE; /* its health is the job's business */
     return firmware->healthy && firmware->config.mark_good == FIRMWARE_MARK_ALWAYS;
 }
 
 gboolean firmware_wants_health(const Firmware *firmware)
 {
-    if (firmware->job && firmware->seen && firmware->job->state == JOB_CONFIRMING)
-        return TRUE;
-    if (firmware->job && (job_state_is_active(firmware->job->state) || firmware->job_at_start))
-        return FALSE;
-    return !firmware->boot_marked && firmware->config.mark_good == FIRMWARE_MARK_ALWAYS;
+    if (firmware->job && job_state_is_active(firmware->job->state))
+        return firmware->seen && firmware->job->state == JOB_CONFIRMING;
+    return !firmware->boot_marked && firmware->config.mark_good == FIRMWARE_MARK_ALWAYS &&
+           !marks_without_health(firmware);
 }
 
 /* ------------------------------------------------------------------------------------------------------
@@ -160,15 +163,23 @@ static Finding foreign_install(const Firmware *firmware)
     return NOTHING;
 }
 
+/* Somebody else's install may just have ended: RAUC is asked before the reboot.  One that does not
+ * tell holds nothing up. */
+static gboolean rauc_is_to_tell(const Firmware *firmware)
+{
+    return rauc_presence(firmware->rauc) == RAUC_IDLE && !firmware->status &&
+           now(firmware) >= firmware->query_not_before_ms;
+}
+
 static Finding observe_reboot_wait(const Firmware *firmware)
 {
     Finding finding = foreign_install(firmware);
 
     if (finding.event != JOB_EVENT_NONE)
         return finding;
-    return firmware->reboot_allowed && rauc_presence(firmware->rauc) != RAUC_BUSY
-               ? found(JOB_EVENT_REBOOT_NOW)
-               : NOTHING;
+    if (rauc_presence(firmware->rauc) == RAUC_BUSY || rauc_is_to_tell(firmware))
+        return NOTHING;
+    return firmware->reboot_allowed ? found(JOB_EVENT_REBOOT_NOW) : NOTHING;
 }
 
 static gint64 reboot_again_at(const Firmware *firmware)
@@ -253,12 +264,18 @@ static Finding observe_start(const Firmware *firmware)
     return finding;
 }
 
+/* Once the slot is activated, waiting for leave to reboot needs no RAUC. */
+static gboolean needs_rauc(const Firmware *firmware)
+{
+    return job_state_is_active(firmware->job->state) &&
+           !(firmware->seen && firmware->job->state == JOB_REBOOT_WAIT);
+}
+
 /* RAUC mute since a boot: without it no verdict can be had, and the loader falls back when nothing
  * marks the slot good. */
 static Finding observe_silence(const Firmware *firmware)
 {
-    if (!job_state_is_active(firmware->job->state) || firmware->job->state == JOB_REBOOT_WAIT ||
-        !absent_too_long(firmware))
+    if (!needs_rauc(firmware) || !absent_too_long(firmware))
         return NOTHING;
     return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC is not running; rebooting without a mark")};
 }
@@ -291,8 +308,11 @@ Finding firmware_observe(Firmware *firmware)
 
 gboolean firmware_wants_status(const Firmware *firmware)
 {
-    if (firmware->status || firmware->asking || rauc_presence(firmware->rauc) != RAUC_IDLE ||
-        now(firmware) < firmware->query_not_before_ms)
+    gboolean at_work = firmware->calling || firmware->attempt == ATTEMPT_CALLED ||
+                       firmware->attempt == ATTEMPT_RUNNING;
+
+    if (firmware->status || firmware->asking || at_work ||
+        rauc_presence(firmware->rauc) != RAUC_IDLE || now(firmware) < firmware->query_not_before_ms)
         return FALSE;
     if (!firmware->boot_marked && firmware->config.mark_good != FIRMWARE_MARK_NEVER)
         return TRUE;
@@ -358,8 +378,8 @@ gint64 firmware_next_look_ms(const Firmware *firmware)
         sooner(&next, firmware->query_not_before_ms);
     if (!firmware->job)
         return next;
-    if (firmware->absent_since_ms >= 0 && firmware->job->state != JOB_REBOOT_WAIT &&
-        (job_state_is_active(firmware->job->state) || firmware->job->state == JOB_INSTALL_WAIT))
+    if (firmware->absent_since_ms >= 0 &&
+        (needs_rauc(firmware) || firmware->job->state == JOB_INSTALL_WAIT))
         sooner(&next, firmware->absent_since_ms + firmware->config.absent_timeout_ms);
     if (firmware->seen && !firmware->calling)
         sooner(&next, state_looks_at(firmware));

@@ -60,6 +60,17 @@ gboolean verdict_target_written(const Job *job, const RaucStatus *status)
     return job->written;
 }
 
+/* For a job found in `installing` after a boot.  A slot that RAUC knows nothing of, before and after,
+ * was not written whole where RAUC keeps a status file; where it keeps none the loader tells. */
+static gboolean written_whole(const Job *job, const RaucStatus *status)
+{
+    JobSlotRecord now = verdict_record(rauc_status_slot(status, job->target_slot));
+
+    if (record_known(&now) || record_known(&job->before))
+        return installed_since(&job->before, &now);
+    return g_strcmp0(status->primary, job->target_slot) == 0;
+}
+
 /* The loader points to the target, and it is this job's doing: an operator may have pointed it
  * there before. */
 static gboolean activated_by_job(const Job *job, const RaucStatus *status)
@@ -111,7 +122,7 @@ static gboolean target_is_ours(const Job *job, const Observation *seen, char **r
 
 static JobEvent target_booted(const Job *job, const Observation *seen, char **ret_reason)
 {
-    if (job->state == JOB_INSTALLING && !verdict_target_written(job, seen->status)) {
+    if (job->state == JOB_INSTALLING && !written_whole(job, seen->status)) {
         *ret_reason = g_strdup_printf("slot %s is booted before RAUC had finished writing it",
                                       job->target_slot);
         return JOB_EVENT_BOOT_TARGET_BAD;
@@ -147,7 +158,7 @@ static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_r
                                       job->booted_slot, job->target_slot);
         return JOB_EVENT_BOOT_OLD_PRIMARY_TARGET;
     }
-    if (job->state == JOB_INSTALLING && !verdict_target_written(job, seen->status))
+    if (job->state == JOB_INSTALLING && !written_whole(job, seen->status))
         return interrupted(job, ret_reason);
     *ret_reason =
         g_strdup_printf("the boot loader went back to %s: the new firmware in %s did not boot",

@@ -95,7 +95,7 @@ static json_t *trigger_message(Session *session, const json_t *payload,
     const char *wanted = ocpp_string(payload, "requestedMessage");
 
     for (guint i = 0; i < G_N_ELEMENTS(TRIGGERS); i++)
-        if (strcmp(TRIGGERS[i].name, wanted) == 0)
+        if (g_strcmp0(TRIGGERS[i].name, wanted) == 0)
             return status_conf(TRIGGERS[i].trigger(session, payload));
     return status_conf("NotImplemented");
 }

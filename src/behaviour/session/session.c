@@ -163,24 +163,37 @@ static gboolean pump_queue(Session *session, gboolean only_forced)
     return TRUE;
 }
 
-static void pump_heartbeat(Session *session)
+static gboolean pump_heartbeat(Session *session)
 {
-    if (ocpp_registration_heartbeat_due(session->registration, now(session)))
-        send_call(session,
-                  ocpp_calls_open(session->calls, "Heartbeat", json_object(), 0, now(session)));
+    if (!ocpp_registration_heartbeat_due(session->registration, now(session)))
+        return FALSE;
+    send_call(session,
+              ocpp_calls_open(session->calls, "Heartbeat", json_object(), 0, now(session)));
+    return TRUE;
+}
+
+/* A heartbeat that is due comes first: whatever is sent puts it off, and it is what keeps the time right. */
+static void pump_accepted(Session *session)
+{
+    if (pump_heartbeat(session) || pump_outbox(session) || pump_firmware_status(session))
+        return;
+    pump_queue(session, FALSE);
+}
+
+static void pump_pending(Session *session)
+{
+    if (!pump_firmware_status(session))
+        pump_queue(session, TRUE);
 }
 
 static void pump_calls(Session *session)
 {
     if (!session->connected || !ocpp_calls_idle(session->calls) || pump_boot(session))
         return;
-    if (ocpp_registration_may_call(session->registration)) {
-        if (!pump_outbox(session) && !pump_firmware_status(session) && !pump_queue(session, FALSE))
-            pump_heartbeat(session);
-    } else if (ocpp_registration_status(session->registration) == OCPP_REGISTRATION_PENDING) {
-        if (!pump_firmware_status(session))
-            pump_queue(session, TRUE);
-    }
+    if (ocpp_registration_may_call(session->registration))
+        pump_accepted(session);
+    else if (ocpp_registration_status(session->registration) == OCPP_REGISTRATION_PENDING)
+        pump_pending(session);
 }
 
 static void sooner(gint64 *next, gint64 at)
@@ -233,13 +246,12 @@ static gboolean conf_is_good(const char *action, const OcppFrame *frame)
     return FALSE;
 }
 
-static void registered(Session *session)
+static void registered(Session *session, gint64 interval_s)
 {
     OcppRegistrationStatus status = ocpp_registration_status(session->registration);
 
     g_message("registration %s, interval %" G_GINT64_FORMAT " s",
-              ocpp_registration_status_name(status),
-              ocpp_registration_heartbeat_interval(session->registration));
+              ocpp_registration_status_name(status), interval_s);
     if (status == OCPP_REGISTRATION_ACCEPTED) /* CE 3.22 */
         for (guint i = 0; i <= session->config.connectors; i++)
             session_queue_status(session, i, FALSE);
@@ -248,15 +260,18 @@ static void registered(Session *session)
 
 static void boot_ended(Session *session, OcppCallEnd end, const OcppFrame *frame)
 {
+    gint64 interval_s;
+
     if (end != OCPP_CALL_RESULT || !conf_is_good("BootNotification", frame)) {
         g_warning("BootNotification failed; it is tried again");
         ocpp_registration_boot_failed(session->registration, now(session));
         return;
     }
     csms_time(session, frame->payload);
+    interval_s = ocpp_integer(frame->payload, "interval", 0);
     ocpp_registration_boot_answered(session->registration, ocpp_string(frame->payload, "status"),
-                                    ocpp_integer(frame->payload, "interval", 0), now(session));
-    registered(session);
+                                    interval_s, now(session));
+    registered(session, interval_s);
 }
 
 static void heartbeat_ended(Session *session, OcppCallEnd end, const OcppFrame *frame)

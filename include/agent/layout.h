@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Does what must outlive an update lie outside both slots?  The store of the agent and RAUC's status file do.
+ */
+#pragma once
+
+#include <glib.h>
+
+#define LAYOUT_RAUC_CONFIG "/etc/rauc/system.conf"
+
+/* Warnings in words, char*; empty when nothing is wrong or nothing can be told.  `root` is where the booted slot is mounted
+ * ("/"), `rauc_config` RAUC's system.conf (need not be there).  Looks at file systems only, never opens the store. */
+GPtrArray *layout_warnings(const char *store_path, const char *rauc_config, const char *root);

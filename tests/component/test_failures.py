@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Updates that fail: what the CSMS hears, how often it is tried, and what the charger is left with."""
+import datetime
+import json
+import os
+import threading
+
+import pytest
+
+HAPPY = ["Downloading", "Downloaded", "Installing", "Installed"]
+NO_DOWNLOAD = ["Downloading", "DownloadFailed"]
+NO_INSTALL = ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
+FAR_AWAY = 3600     # seconds; a retry that nobody waits for
+OLD_DATE = "2024-01-31T12:00:00Z"
+
+
+@pytest.fixture
+def impatient(make_charger):
+    """Calls a transfer dead that brings nothing for two seconds."""
+    return make_charger(settings={"rauc": {"silent-timeout": "2"}}).start()
+
+
+def next_update_works(charger, before):
+    """After the statuses `before`, another update goes through."""
+    charger.update("3.0.0")
+    assert charger.play(2) == "Installed"
+    assert charger.statuses() == before + HAPPY
+    assert charger.device.booted == charger.device.primary() == "B"
+    assert charger.installed_image("B", "3.0.0")
+
+
+def expect_old_firmware(charger, untouched=True):
+    """Slot A runs and is what the next boot takes; slot B is as it was, or cannot be booted."""
+    device = charger.device
+    assert (device.booted, device.primary(), device.attempts_left("A")) == ("A", "A", 3)
+    assert not device.reboot_requests()
+    if untouched:
+        assert device.slot_version("B") == "0.9.0"
+        assert (device.boot_order(), device.attempts_left("B")) == (["A", "B"], 3)
+    else:
+        assert device.attempts_left("B") == 0
+
+
+def reasons(charger):
+    """The words of the history, newest last."""
+    rows = json.loads(charger.ctl("history", "--json").stdout)
+    return [row["detail"] for row in reversed(rows) if row.get("detail")]
+
+
+def times_between(charger, event, state):
+    """Seconds from each step by this event to the next one that enters this state, as the history has them."""
+    rows = reversed(json.loads(charger.ctl("history", "--json").stdout))
+    spans, begun = [], None
+    for row in rows:
+        time = datetime.datetime.fromisoformat(row["time"].replace("Z", "+00:00")).timestamp()
+        if row["event"] == event:
+            begun = time
+        elif row["to"] == state and begun is not None:
+            spans.append(time - begun)
+            begun = None
+    return spans
+
+
+# ------------------------------------------------------------------------------------------------------ the retrieval
+
+def fail_transfer(charger, name, kind, times=None):
+    """Publishes 2.0.0 and breaks its transfer; returns the URL."""
+    url = charger.publish("2.0.0")
+    if kind == "refused":
+        return charger.server.refused_url(name)
+    charger.server.fault(name, kind, times=times)
+    return url
+
+
+@pytest.mark.parametrize("kind", ["404", "503", "cut", "stall", "refused"])
+def test_transfer_fails(impatient, kind):
+    charger, name = impatient, "2.0.0.raucb"
+    url = fail_transfer(charger, name, kind)
+    assert charger.csms_call(f"update {url} now retries=2 interval=1")[2] == {}
+    assert charger.wait_end() == "DownloadFailed"
+    assert charger.statuses() == NO_DOWNLOAD
+    charger.wait_state("download-failed")
+    assert charger.install_calls() == 3
+    requests = charger.server.requests(name)
+    assert len(requests) == (0 if kind == "refused" else 3)
+    assert all(b.time - a.time >= 1 for a, b in zip(requests, requests[1:]))
+    waits = times_between(charger, "fail", "install-wait")
+    assert len(waits) == 2 and min(waits) >= 0.99, waits
+    assert len(charger.device.restart_requests()) == (3 if kind == "stall" else 0)
+    expect_old_firmware(charger)
+    next_update_works(charger, NO_DOWNLOAD)
+
+
+@pytest.mark.parametrize("kind", ["404", "cut", "stall"])
+def test_transfer_recovers(impatient, kind):
+    charger, name = impatient, "2.0.0.raucb"
+    url = fail_transfer(charger, name, kind, times=1)
+    assert charger.csms_call(f"update {url} now retries=3 interval=1")[2] == {}
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert len(charger.server.requests(name)) == charger.install_calls() == 2
+    assert charger.installed_image("B")
+
+
+@pytest.mark.parametrize("options, attempts", [
+    pytest.param("", 3, id="absent-is-the-default"),
+    pytest.param("retries=0", 1, id="TC_044_2"),
+    pytest.param("retries=1 interval=0", 2, id="at-once"),
+])
+def test_number_of_attempts(make_charger, options, attempts):
+    charger = make_charger(settings={"update": {"default-retries": "2", "default-retry-interval": "1"}}).start()
+    url = charger.server.url("nothing.raucb")
+    assert charger.csms_call(f"update {url} now {options}".strip())[2] == {}
+    assert charger.wait_end() == "DownloadFailed"
+    assert charger.statuses() == NO_DOWNLOAD
+    assert len(charger.server.requests("nothing.raucb")) == attempts
+    expect_old_firmware(charger)
+
+
+def test_rauc_never_comes(make_charger):
+    charger = make_charger(settings={"rauc": {"absent-timeout": "2"}})
+    charger.device.start_bus()
+    charger.device.power_on(rauc=False)
+    charger.start_agent()
+    charger.wait_registered()
+    charger.update("2.0.0", options="retries=5 interval=1")
+    assert charger.wait_end() == "DownloadFailed"
+    assert charger.statuses() == NO_DOWNLOAD
+    assert charger.install_calls() == 0
+    assert reasons(charger)[-1] == "RAUC is not running"
+    charger.device.start_rauc()
+    next_update_works(charger, NO_DOWNLOAD)
+
+
+# --------------------------------------------------------------------------------------------------- RAUC's verdicts
+
+@pytest.mark.parametrize("options, words", [
+    pytest.param({"compatible": "other-charger"}, "Compatible mismatch", id="compatible"),
+    pytest.param({"signer": "foreign"}, "unable to get local issuer certificate", id="foreign-ca"),
+    pytest.param({"signer": "expired"}, "certificate has expired", id="expired"),
+    pytest.param({"damaged": True}, "signature verification failed", id="damaged"),
+])
+def test_bad_bundle(charger, options, words):
+    charger.update("2.0.0", options="retries=3 interval=1", **options)
+    expect_refused(charger, words)
+
+
+def test_garbage(charger, tmp_path):
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(bytes(range(256)) * 64)
+    url = charger.server.publish(garbage, "2.0.0.raucb")
+    assert charger.csms_call(f"update {url} now retries=3 interval=1")[2] == {}
+    expect_refused(charger, "Invalid bundle format")
+
+
+def expect_refused(charger, words):
+    assert charger.wait_end() == "InstallationFailed"
+    assert charger.statuses() == NO_INSTALL
+    charger.wait_state("install-failed")
+    assert len(charger.server.requests("2.0.0.raucb")) == charger.install_calls() == 1
+    assert words in reasons(charger)[-1]
+    expect_old_firmware(charger)
+    next_update_works(charger, NO_INSTALL)
+
+
+# ------------------------------------------------------------------------------------------------------- the location
+
+UNUSABLE = [
+    ("CP001/firmware.raucb", "not an URL"),
+    ("C:\\fw.bin", "not an http"),
+    ("file:///etc/passwd", "not an http"),
+    ("/local/path.raucb", "not an URL"),
+    ("gopher://127.0.0.1/fw.raucb", "not an http"),
+    ("http:///fw.raucb", "no host"),
+    ("http://", "no host"),
+    ("http:fw.raucb", "no host"),
+    ("http://127.0.0.1:99999/fw.raucb", "not an URL"),
+    ("http://[::1/fw.raucb", "not an URL"),
+    ("http://127.0.0.1/fw\u0001.raucb", "control character"),
+    ("http://127.0.0.1/fw\n.raucb", "control character"),
+    ("", "not an URL"),
+]
+
+
+def send_location(charger, location, **fields):
+    payload = {"location": location, "retrieveDate": OLD_DATE, **fields}
+    return charger.csms_call("call UpdateFirmware " + json.dumps(payload))
+
+
+@pytest.mark.parametrize("location, words", UNUSABLE, ids=[repr(location) for location, _ in UNUSABLE])
+def test_unusable_location(charger, location, words):
+    assert send_location(charger, location, retries=3, retryInterval=FAR_AWAY)[2] == {}
+    assert charger.wait_end() == "DownloadFailed"
+    assert charger.statuses() == NO_DOWNLOAD
+    charger.wait_state("download-failed")
+    assert words in reasons(charger)[-1]
+    expect_rauc_not_called(charger)
+    next_update_works(charger, NO_DOWNLOAD)
+
+
+def expect_rauc_not_called(charger):
+    assert charger.install_calls() == 0
+    assert "installing" not in charger.device.rauc_log()
+    assert not charger.server.requests()
+
+
+def test_location_with_blanks(charger):
+    """Not pretty, but usable."""
+    url = charger.server.publish(charger.bundle("2.0.0").path, "new%20firmware%202.0.0.raucb")
+    assert send_location(charger, f" {url.replace('%20', ' ')} ")[2] == {}
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+
+
+@pytest.mark.parametrize("template", [
+    "http://user:{secret}@127.0.0.1:{port}/fw.raucb",
+    "http://{secret}@127.0.0.1:{port}/fw.raucb",
+    "http://user:{secret}@[::1/fw.raucb",               # no URL: must not be shown as given either
+    "user:{secret}@127.0.0.1/fw.raucb",
+])
+def test_password_in_location(charger, template):
+    secret = "f00/b4r" if "[" in template else "f00b4r"
+    url = charger.publish("2.0.0")
+    port = url.split(":")[2].split("/")[0]
+    assert send_location(charger, template.format(secret=secret, port=port), retries=3)[2] == {}
+    assert charger.wait_end() == "DownloadFailed"
+    assert charger.statuses() == NO_DOWNLOAD
+    charger.wait_state("download-failed")
+    expect_rauc_not_called(charger)
+    assert reasons(charger)[-1]
+    shown = [charger.log_text(), charger.device.rauc_log()]
+    shown += [charger.ctl(*command).stdout for command in (["status"], ["status", "--json"], ["history"],
+                                                           ["history", "--json"])]
+    for text in shown:
+        assert "f00" not in text and "b4r" not in text
+    assert "***@" in charger.ctl("status").stdout
+    assert charger.store.stat().st_mode & 0o077 == 0        # the store has it as it came, to know a repeat by
+    next_update_works(charger, NO_DOWNLOAD)
+
+
+# ------------------------------------------------------------------------------------- failures while RAUC writes
+
+class BrokenSlot:
+    """Slot B answers every write with an error: EIO from unmapped memory, ENOSPC from a full device."""
+
+    def __init__(self, charger, device):
+        self.path = charger.device.slot_path("B")
+        self.image = self.path.with_suffix(".aside")
+        os.rename(self.path, self.image)
+        self.path.symlink_to(device)
+
+    def repair(self):
+        os.replace(self.image, self.path)
+
+
+def test_copy_fails(charger):
+    slot = BrokenSlot(charger, "/proc/self/mem")
+    charger.update("2.0.0", options="retries=1 interval=1")
+    assert charger.wait_end() == "InstallationFailed"
+    assert charger.statuses() == NO_INSTALL
+    assert charger.install_calls() == 2
+    assert "Input/output error" in reasons(charger)[-1]
+    slot.repair()
+    expect_old_firmware(charger, untouched=False)
+    next_update_works(charger, NO_INSTALL)
+
+
+def test_copy_recovers(charger):
+    slot = BrokenSlot(charger, "/proc/self/mem")
+    charger.update("2.0.0", options="retries=1 interval=2")
+    charger.wait_step("installing -> retry-wait")
+    assert charger.device.attempts_left("B") == 0
+    slot.repair()
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert charger.install_calls() == 2
+
+
+def test_slot_too_small(charger):
+    slot = BrokenSlot(charger, "/dev/full")
+    charger.update("2.0.0", options="retries=3 interval=1")
+    assert charger.wait_end() == "InstallationFailed"
+    assert charger.statuses() == NO_INSTALL
+    assert charger.install_calls() == 1
+    assert "No space left on device" in reasons(charger)[-1]
+    slot.repair()
+    expect_old_firmware(charger, untouched=False)
+    next_update_works(charger, NO_INSTALL)
+
+
+def test_loader_cannot_be_switched(charger):
+    charger.device.fail_verb("set-primary")
+    charger.update("2.0.0", options="retries=1 interval=1")
+    assert charger.wait_end() == "InstallationFailed"
+    assert charger.statuses() == NO_INSTALL
+    assert charger.install_calls() == 2
+    charger.device.fail_verb("set-primary", False)
+    expect_old_firmware(charger, untouched=False)
+    next_update_works(charger, NO_INSTALL)
+
+
+def test_loader_can_be_switched_again(charger):
+    charger.device.fail_verb("set-primary")
+    charger.update("2.0.0", options="retries=1 interval=2")
+    charger.wait_step("installing -> retry-wait")
+    charger.device.fail_verb("set-primary", False)
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+
+
+def test_failure_after_activation(charger):
+    """RAUC has switched the loader before it fails: that is undone before the CSMS hears the end, and not tried again."""
+    device = charger.device
+    device.fail_verb("post-install")
+    device.hold_verb("post-install")
+    charger.update("2.0.0", options="retries=3 interval=1")
+    device.wait_backend_call("post-install")
+    assert device.primary() == "B"
+    device.hold_verb("set-state")
+    device.hold_verb("post-install", False)
+    device.wait_backend_call("set-state", "B", "bad", count=2)      # the first one was RAUC's, before it wrote
+    assert device.boot_order() == ["A", "B"]
+    charger.csms_call("get-configuration")
+    assert charger.statuses() == NO_INSTALL[:3]
+    device.hold_verb("set-state", False)
+    assert charger.wait_end() == "InstallationFailed"
+    assert charger.statuses() == NO_INSTALL
+    charger.wait_state("install-failed")
+    assert charger.install_calls() == 1
+    assert [row[1:] for row in charger.history()][-2:] == [("undoing", "undoing", "idle"),
+                                                           ("undoing", "install-failed", "undone")]
+    expect_old_firmware(charger, untouched=False)
+    device.fail_verb("post-install", False)
+    next_update_works(charger, NO_INSTALL)
+
+
+@pytest.mark.parametrize("verb", ["set-primary", "set-state"])
+def test_undoing_is_tried_again(charger, verb):
+    """A mark that RAUC refuses while undoing: no end is told before it worked."""
+    device = charger.device
+    device.fail_verb("post-install")
+    device.hold_verb("post-install")
+    charger.update("2.0.0")
+    device.wait_backend_call("post-install")
+    device.fail_verb(verb)
+    device.hold_verb("post-install", False)
+    charger.wait_log("RAUC did not carry out")
+    charger.csms_call("get-configuration")
+    assert charger.statuses() == NO_INSTALL[:3]
+    device.fail_verb(verb, False)
+    assert charger.wait_end() == "InstallationFailed"       # ten seconds later
+    assert charger.statuses() == NO_INSTALL
+    expect_old_firmware(charger, untouched=False)
+
+
+# ---------------------------------------------------------------------------------------------------- foreign installs
+
+class ForeignInstall(threading.Thread):
+    """`rauc install` by hand, held before it writes; the bundle is not one that the agent knows of."""
+
+    def __init__(self, charger, version="9.9.9", **options):
+        super().__init__(daemon=True)
+        self.device = charger.device
+        self.bundle = charger.bundle(version, **options)
+        self.error = None
+        self.calls = sum(call.verb == "set-state" and call.args == ("B", "bad") for call in self.device.backend_log())
+        self.device.hold_verb("set-state")
+        self.start()
+        self.device.wait_backend_call("set-state", "B", "bad", count=self.calls + 1)
+
+    def run(self):
+        self.error = self.device.install(self.bundle.path)
+
+    def finish(self):
+        self.device.hold_verb("set-state", False)
+        self.join(120)
+        assert not self.is_alive()
+        return self.error
+
+
+def test_foreign_install_first(charger):
+    charger.wait_boot_marked()
+    foreign = ForeignInstall(charger)
+    charger.update("2.0.0", options="retries=0")
+    charger.wait_step("scheduled -> install-wait")
+    charger.csms_call("get-configuration")
+    assert charger.statuses() == [] and charger.install_calls() == 0
+    assert foreign.finish() == ""
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert charger.install_calls() == 1
+    assert charger.device.booted == "B" and charger.installed_image("B")
+
+
+def test_foreign_install_fails_first(charger):
+    charger.wait_boot_marked()
+    foreign = ForeignInstall(charger)
+    slot = BrokenSlot(charger, "/proc/self/mem")
+    held = charger.server.fault("2.0.0.raucb", "hold")
+    charger.update("2.0.0", options="retries=0")
+    charger.wait_step("scheduled -> install-wait")
+    assert charger.install_calls() == 0
+    assert foreign.finish()
+    held.wait_reached()
+    slot.repair()
+    held.release()
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert charger.install_calls() == 1 and charger.installed_image("B")
+
+
+def test_agent_starts_during_foreign_install(charger):
+    charger.wait_boot_marked()
+    charger.stop_agent()
+    foreign = ForeignInstall(charger)
+    charger.start_agent()
+    charger.wait_registered(2)
+    charger.update("2.0.0", options="retries=0")
+    charger.wait_step("scheduled -> install-wait")
+    assert charger.install_calls() == 0
+    assert foreign.finish() == ""
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert charger.installed_image("B")
+
+
+@pytest.fixture
+def waiting(make_charger):
+    """An update that is installed and waits for leave to reboot."""
+    charger = make_charger(settings={"update": {"reboot-permission": "required"}}).start()
+    charger.update("2.0.0")
+    charger.wait_step("installing -> reboot-wait")
+    return charger
+
+
+def test_foreign_install_over_ours(waiting):
+    """Ours is gone: that is its end, and nobody reboots for it; the loader follows the foreign one."""
+    foreign = ForeignInstall(waiting)
+    waiting.ctl("allow-reboot")
+    waiting.csms_call("get-configuration")
+    assert not waiting.device.reboot_requests()
+    assert foreign.finish() == ""
+    assert waiting.wait_end() == "InstallationFailed"
+    assert waiting.statuses() == NO_INSTALL
+    waiting.wait_state("install-failed")
+    assert "another installation" in reasons(waiting)[-1]
+    assert not waiting.device.reboot_requests()
+    assert waiting.device.primary() == "B"
+    assert waiting.reboot() == "B"
+    waiting.wait_registered(2)
+    waiting.update("3.0.0")
+    waiting.wait_step("installing -> reboot-wait", 2)
+    waiting.ctl("allow-reboot")
+    assert waiting.play(2) == "Installed"
+    assert waiting.statuses() == NO_INSTALL + HAPPY
+    assert waiting.device.booted == "A" and waiting.installed_image("A", "3.0.0")
+
+
+def test_foreign_install_spoils_ours(waiting):
+    """It fails half way: the target cannot be booted any more, and the end is the old firmware."""
+    foreign = ForeignInstall(waiting)
+    slot = BrokenSlot(waiting, "/proc/self/mem")
+    waiting.ctl("allow-reboot")
+    assert "Input/output error" in foreign.finish()
+    slot.repair()
+    assert waiting.play() == "InstallationFailed"
+    assert waiting.statuses() == NO_INSTALL
+    assert waiting.device.booted == waiting.device.primary() == "A"
+
+
+def test_foreign_install_while_rebooting(charger):
+    charger.update("2.0.0")
+    charger.wait_reboot_requested()
+    foreign = ForeignInstall(charger)
+    assert foreign.finish() == ""
+    assert charger.wait_end() == "InstallationFailed"
+    assert charger.statuses() == NO_INSTALL
+    charger.wait_state("install-failed")
+    assert charger.reboot() == "B"      # what was asked for may still come
+    charger.wait_registered(2)
+    charger.csms_call("get-configuration")
+    assert charger.statuses() == NO_INSTALL
