@@ -9,8 +9,9 @@
 /* 1.6 gives a location no length.  No real one is longer, and it is stored, logged and shown. */
 #define MAX_LOCATION 2000
 
-#define MAX_KEY   50
-#define MAX_VALUE 500
+#define MAX_KEY          50
+#define MAX_VALUE        500
+#define MAX_MESSAGE_NAME 50
 
 #define REQUIRED TRUE
 #define OPTIONAL FALSE
@@ -208,17 +209,10 @@ static const OcppField status_notification_req[] = {
     END,
 };
 
-/* TriggerMessage (C 5.17).  A bad connectorId is for its handler: the answer is Rejected, not a
- * CALLERROR. */
-static Choices message_triggers = {"BootNotification",
-                                   "DiagnosticsStatusNotification",
-                                   "FirmwareStatusNotification",
-                                   "Heartbeat",
-                                   "MeterValues",
-                                   "StatusNotification",
-                                   NULL};
+/* TriggerMessage (C 5.17).  An unknown message and a bad connectorId are for its handler: the answers are
+ * NotImplemented and Rejected, not CALLERRORs. */
 static const OcppField trigger_message_req[] = {
-    CHOICE("requestedMessage", REQUIRED, message_triggers),
+    TEXT("requestedMessage", REQUIRED, MAX_MESSAGE_NAME),
     INTEGER("connectorId", OPTIONAL, G_MININT32),
     END,
 };

@@ -11,6 +11,7 @@
 #include "adapter/clock.h"
 
 #define REBOOT_INHIBITOR_POLL_MS 10000 /* logind is asked again while it holds us back */
+#define REBOOT_RETAKE_MS         3000  /* for holders to come back after a restart of the agent */
 
 typedef struct {
     gboolean permission_required;
@@ -25,6 +26,10 @@ Reboot *reboot_new(const RebootConfig *config, Clock *clock, void (*allowed)(gpo
                    gpointer user_data);
 void reboot_free(Reboot *reboot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reboot, reboot_free)
+
+/* The agent was restarted while a job was under way: whoever held the reboot back takes his inhibitor again, and no reboot comes
+ * for REBOOT_RETAKE_MS. */
+void reboot_await_holders(Reboot *reboot);
 
 void reboot_ask(Reboot *reboot);
 void reboot_withdraw(Reboot *reboot);

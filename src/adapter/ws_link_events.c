@@ -26,6 +26,8 @@ static int send_credentials(WsLink *link, struct lws *wsi, unsigned char **at, s
 static char *status_words(const WsLink *link, guint status)
 {
     switch (status) {
+    case 0:
+        return g_strdup("the server's answer is not HTTP");
     case 401:
         return g_strdup("the CSMS refused identity or password (HTTP 401)");
     case 404:

@@ -515,6 +515,8 @@ static gboolean start(Agent *agent, GError **error)
     if (!agent->boot_id || !make_parts(agent, error))
         return FALSE;
     firmware_start(agent->firmware);
+    if (firmware_job(agent->firmware))
+        reboot_await_holders(agent->reboot);
     session_outbox_changed(agent->session);
     ws_client_start(agent->ws);
     if (systemd_watchdog_interval_ms() > 0)

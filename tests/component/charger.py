@@ -130,11 +130,19 @@ class Charger:
         wait_until(lambda: self.log_text().count(text) >= count, f'"{text}" in the log')
 
     def ctl(self, *args, check=True):
-        """A sub-command of the program; returns the CompletedProcess."""
-        done = subprocess.run([binary(), "--config", str(self.config), *args], env=self.environment(),
-                              capture_output=True, text=True, timeout=60)
-        if check:
-            assert done.returncode == 0, done.stderr
+        """A sub-command of the program; returns the CompletedProcess.  With `check` it waits for an agent that just starts."""
+        def run():
+            return subprocess.run([binary(), "--config", str(self.config), *args], env=self.environment(),
+                                  capture_output=True, text=True, timeout=60)
+
+        def answered():
+            done = run()
+            starts = self.agent and self.agent.running() and "is not running" in done.stderr
+            return None if starts else done
+        if not check:
+            return run()
+        done = wait_until(answered, "the agent's control interface")
+        assert done.returncode == 0, done.stderr
         return done
 
     def status(self):

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Fixtures of the component tests."""
+import contextlib
+
 import pytest
 
 from charger import Charger
 from schemas import check_frames
 
 
-@pytest.fixture
-def make_charger(tmp_path):
-    """Makes chargers and takes them down again; every frame of every test is held against the published schemas."""
+@contextlib.contextmanager
+def making(folder):
+    """Makes chargers below a folder and takes them down again; every frame is held against the published schemas."""
     made = []
 
     def make(**options):
-        path = tmp_path / f"charger{len(made)}"
+        path = folder / f"charger{len(made)}"
         path.mkdir()
         made.append(Charger(path, **options))
         return made[-1]
@@ -26,6 +28,12 @@ def make_charger(tmp_path):
             problems.append(str(error))
         problems += check_frames(charger.csms.events)
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def make_charger(tmp_path):
+    with making(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture

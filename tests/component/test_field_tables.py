@@ -73,6 +73,12 @@ DIFFERENCES = {
         {"lowest": 0},
         "a duration: less than none cannot be meant",
     ),
+    ("TriggerMessage", "request", "requestedMessage"): (
+        {"enum": ["BootNotification", "DiagnosticsStatusNotification", "FirmwareStatusNotification", "Heartbeat",
+                  "MeterValues", "StatusNotification"], "max": None},
+        {"enum": None, "max": 50},
+        "an unknown one is answered with NotImplemented (C 5.17), not with a CALLERROR",
+    ),
 }
 
 # Words of a schema that are understood below.  "additionalProperties" forbids what real CSMSs

@@ -451,6 +451,22 @@ def test_all_inhibitors_count(charger):
     charger.wait_reboot_requested()
 
 
+def test_an_inhibitor_outlives_the_agent(charger):
+    """The agent dies and comes back; the holder takes its inhibitor again before the reboot is asked for."""
+    wait_control(charger)
+    inhibitor = Inhibitor(charger, "sleep", "1000")
+    to_reboot_wait(charger)
+    charger.restart_agent()
+    charger.wait_log("inhibitor taken", 2)
+    wait_up(charger)
+    assert charger.status()["reboot-waits-for"] == "inhibitors: tester (charges a car)"
+    assert charger.device.reboot_requests() == []
+    end_by_term(inhibitor)
+    charger.wait_reboot_requested()
+    assert charger.play() == "Installed"
+    assert charger.statuses() == DONE
+
+
 def test_a_reset_waits_for_an_inhibitor(charger):
     wait_control(charger)
     inhibitor = Inhibitor(charger, "sleep", "1000")

@@ -27,13 +27,12 @@ def settle_when_registered(charger, registrations, statuses):
 
 
 def settle(charger, statuses):
-    """The agent has answered a CALL and still has told the CSMS nothing more than this."""
+    """The CSMS has been told this and nothing more, and the agent knows that it was heard.
+
+    The answers to the statuses went out before the CALL that the agent has answered: a power cut repeats none of them."""
+    wait_until(lambda: len(charger.statuses()) >= len(statuses), f"the statuses {statuses}")
     assert charger.csms_call("get-configuration")[0] == 3
     assert charger.statuses() == statuses
-
-
-def wait_marked(charger):
-    wait_until(lambda: charger.status()["boot-marked-good"], "the mark of this boot")
 
 
 def power_cut(charger, *held, before=None, **options):
@@ -280,10 +279,11 @@ def test_target_booted_before_it_was_written(make_charger):
     """RAUC has marked the slot bad and the loader boots it all the same, with what it held before."""
     charger = make_charger().start()
     device = charger.device
-    wait_marked(charger)
+    charger.wait_boot_marked()
     device.hold_verb("set-state")
     charger.update()
     device.wait_backend_call("set-state", "B", "bad")
+    settle(charger, WRITTEN)
     boot_into(charger, "B", "set-state")
     charger.wait_step("installing -> rolling-back")
     charger.wait_reboot_requested(1)
@@ -311,7 +311,7 @@ class Interrupter:
         return self.charger.server.fault("2.0.0.raucb", "hold", after=4096)
 
     def interrupt(self, last=False):
-        device, download = self.charger.device, self.download
+        charger, device, download = self.charger, self.charger.device, self.download
         download.wait_reached()     # so the marks of the start are behind us, which would be held, too
         self.download = None if last else self._hold()
         if last:
@@ -322,7 +322,8 @@ class Interrupter:
             download.release()
             device.wait_backend_call("set-state", "B", "bad", count=self.count)
         assert device.booted == "A"
-        power_cut(self.charger, "set-state")
+        settle_when_registered(charger, self.count, WRITTEN if self.where == "set-state" else WRITTEN[:1])
+        power_cut(charger, "set-state")
         download.release()
 
 
@@ -367,6 +368,7 @@ def test_written_but_not_activated_is_never_installed_again(make_charger):
     device.hold_verb("set-primary")
     charger.update(options="retries=3")
     device.wait_backend_call("set-primary", "B")
+    settle(charger, WRITTEN)
     power_cut(charger, "set-primary")
     assert device.booted == "A"
     check_rolled_back(charger, "install-failed")
@@ -385,6 +387,7 @@ def test_primary_is_the_target_and_no_reboot_was_tried(make_charger, state):
     if state == "installing":
         device.wait_backend_call("post-install")
     charger.wait_state(state)
+    settle(charger, WRITTEN)
     boot_into(charger, "A", "post-install")
     charger.wait_step(f"{state} -> reboot-wait")
     if state == "reboot-wait":
@@ -411,6 +414,7 @@ def test_one_more_reboot_is_one(make_charger):
     charger = make_charger(settings=WAITS).start()
     charger.update()
     charger.wait_state("reboot-wait")
+    settle(charger, WRITTEN)
     boot_into(charger, "A")
     charger.wait_step("reboot-wait -> reboot-wait")
     charger.ctl("allow-reboot")
@@ -424,6 +428,7 @@ def test_old_slot_in_reboot_wait(make_charger):
     charger = make_charger(settings=WAITS).start()
     charger.update()
     charger.wait_state("reboot-wait")
+    settle(charger, WRITTEN)
     power_cut(charger, panics={"B"})
     check_rolled_back(charger)
     assert not charger.device.reboot_requests()

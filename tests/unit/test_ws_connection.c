@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Tests of the WebSocket client against servers that break the rules: one test for each pitfall of libwebsockets and for each rule
- * of a connection.  Time stands still (fake_clock.h) but for libwebsockets' own timers.
+ * of a connection.  Time stands still (a virtual clock) but for libwebsockets' own timers.
  */
 #include <stdlib.h>
 
@@ -25,13 +25,13 @@ START_TEST(silent_server)
     peer_start(&peer, read_and_be_silent);
     rig_start_plain(&rig, &peer);
     WAIT_STAGE(&peer, 1);
-    fake_clock_advance(rig.clock, WS_CONNECT_TIMEOUT_S * 1000 - 1);
+    rig_advance(&rig, CONNECT_TIMEOUT_MS - 1);
     ck_assert_uint_eq(rig.failed, 0);
-    fake_clock_advance(rig.clock, 1);
+    rig_advance(&rig, 1);
     WAIT(rig.failed == 1);
     ck_assert_has(rig.why, "did not answer the WebSocket request in time");
     ck_assert_int_ge(rig.retry_ms, WS_BACKOFF_FLOOR_MS);
-    ck_assert_int_eq(fake_clock_next_ms(rig.clock), rig.retry_ms);
+    ck_assert_int_eq(rig_next_ms(&rig), rig.retry_ms);
     peer_join(&peer); /* the server sees that it is over */
     rig_end(&rig);
     peer_end(&peer);
@@ -47,7 +47,7 @@ START_TEST(connect_timeout_is_configurable)
     config.connect_timeout_s = 3;
     rig_start(&rig, &config, NULL);
     WAIT_STAGE(&peer, 1);
-    fake_clock_advance(rig.clock, 3000);
+    rig_advance(&rig, 3000);
     WAIT(rig.failed == 1);
     rig_end(&rig);
     peer_end(&peer);
@@ -87,9 +87,9 @@ START_TEST(no_answer_to_connect)
         connect(filler[i], (struct sockaddr *)&to, sizeof(to));
     }
     rig_start_plain(&rig, &peer);
-    WAIT(fake_clock_next_ms(rig.clock) == WS_CONNECT_TIMEOUT_S * 1000);
+    WAIT(rig_next_ms(&rig) == CONNECT_TIMEOUT_MS);
     turn_idle();
-    fake_clock_advance(rig.clock, WS_CONNECT_TIMEOUT_S * 1000);
+    rig_advance(&rig, CONNECT_TIMEOUT_MS);
     WAIT(rig.failed == 1);
     ck_assert_has(rig.why, "no answer from 127.0.0.1");
     ck_assert_has(rig.why, "timeout");
@@ -182,12 +182,17 @@ static void answer_200(Peer *peer)
     answer_status(peer, "200 OK", "");
 }
 
+static void answer_no_number(Peer *peer)
+{
+    answer_status(peer, "x", "");
+}
+
 static const struct {
     void (*script)(Peer *);
     const char *says;
 } refusals[] = {
     {hang_up_on_request, "closed the connection during the WebSocket handshake"},
-    {answer_garbage, "WebSocket handshake"},
+    {answer_garbage, "WebSocket handshake failed"},
     {answer_endless_header, "WebSocket handshake"},
     {no_subprotocol, "does not select the sub-protocol ocpp1.6, but none"},
     {other_subprotocol, "does not select the sub-protocol ocpp1.6, but ocpp2.0.1"},
@@ -196,6 +201,7 @@ static const struct {
     {answer_404, "the CSMS does not know the identity CP001 (HTTP 404)"},
     {answer_503, "HTTP status 503"},
     {answer_200, "HTTP status 200"},
+    {answer_no_number, "not HTTP"},
 };
 
 START_TEST(refusal)
@@ -207,7 +213,7 @@ START_TEST(refusal)
     WAIT(rig.failed == 1);
     ck_assert_has(rig.why, refusals[_i].says);
     ck_assert_uint_eq(rig.connected + rig.disconnected, 0);
-    ck_assert_int_eq(fake_clock_next_ms(rig.clock), rig.retry_ms);
+    ck_assert_int_eq(rig_next_ms(&rig), rig.retry_ms);
     rig_end(&rig);
     peer_end(&peer);
 }
@@ -388,23 +394,21 @@ START_TEST(back_off_follows_the_table)
         ck_assert_int_eq(rig.retry_ms, ws_client_backoff_ms(attempt, 0, TRUE, g_rand_int(random)));
         peer_join(&peer);
         peer_start(&peer, attempt < 5 ? answer_404 : open_and_read);
-        fake_clock_advance(rig.clock, rig.retry_ms);
+        rig_advance(&rig, rig.retry_ms);
     }
     WAIT(rig.connected == 1);
     shutdown(peer.fd, SHUT_RDWR);
     WAIT(rig.disconnected == 1);
-    ck_assert_int_eq(fake_clock_next_ms(rig.clock),
-                     ws_client_backoff_ms(6, 0, FALSE, g_rand_int(random)));
+    ck_assert_int_eq(rig_next_ms(&rig), ws_client_backoff_ms(6, 0, FALSE, g_rand_int(random)));
 
     peer_join(&peer);
     peer_start(&peer, open_and_read);
-    fake_clock_advance(rig.clock, fake_clock_next_ms(rig.clock));
+    rig_advance(&rig, rig_next_ms(&rig));
     WAIT(rig.connected == 2);
-    fake_clock_advance(rig.clock, WS_STABLE_MS);
+    rig_advance(&rig, WS_STABLE_MS);
     shutdown(peer.fd, SHUT_RDWR);
     WAIT(rig.disconnected == 2);
-    ck_assert_int_eq(fake_clock_next_ms(rig.clock),
-                     ws_client_backoff_ms(0, 0, FALSE, g_rand_int(random)));
+    ck_assert_int_eq(rig_next_ms(&rig), ws_client_backoff_ms(0, 0, FALSE, g_rand_int(random)));
     g_rand_free(random);
     rig_end(&rig);
     peer_end(&peer);

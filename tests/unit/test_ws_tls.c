@@ -137,7 +137,7 @@ START_TEST(recovers_after_a_bad_certificate)
     SSL_CTX_free(peer.tls);
     peer.tls = server_context("csms");
     peer_start(&peer, open_and_read);
-    fake_clock_advance(rig.clock, rig.retry_ms);
+    rig_advance(&rig, rig.retry_ms);
     WAIT(rig.connected == 1);
     rig_end(&rig);
     peer_end(&peer);
@@ -267,7 +267,7 @@ END_TEST
 START_TEST(wss_needs_tls)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Clock) clock = clock_new();
+    g_autoptr(Clock) clock = clock_new_virtual(0);
     g_auto(WsClientConfig) config = rig_config("wss", "localhost", 1);
     ck_assert_ptr_null(ws_client_new(&config, NULL, clock, &rig_events, NULL, &error));
     ck_assert(g_error_matches(error, WS_CLIENT_ERROR, WS_CLIENT_ERROR_URL));

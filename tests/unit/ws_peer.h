@@ -20,9 +20,11 @@
 #include <unistd.h>
 
 #include "adapter/ws_client.h"
-#include "fake_clock.h"
+#include "src/adapter/clock_internal.h"
 
-#define DEADLINE_S 120
+#define DEADLINE_S         120
+#define CONNECT_TIMEOUT_MS ((gint64)WS_CONNECT_TIMEOUT_S * 1000)
+#define RESOLVE_TIMEOUT_MS ((gint64)WS_RESOLVE_TIMEOUT_S * 1000)
 
 enum { OP_CONTINUATION, OP_TEXT, OP_BINARY, OP_CLOSE = 8, OP_PING, OP_PONG };
 
@@ -229,9 +231,13 @@ static inline gboolean peer_text(Peer *peer, const char *text)
 
 static inline gboolean peer_close(Peer *peer, guint16 code, const char *reason)
 {
-    guint8 body[125] = {(guint8)(code >> 8), (guint8)code};
-    memcpy(body + 2, reason, strlen(reason));
-    return peer_frame(peer, TRUE, OP_CLOSE, body, 2 + strlen(reason));
+    GByteArray *body = g_byte_array_new();
+    guint8 number[2] = {(guint8)(code >> 8), (guint8)code};
+    g_byte_array_append(body, number, sizeof(number));
+    g_byte_array_append(body, (const guint8 *)reason, (guint)strlen(reason));
+    gboolean sent = peer_frame(peer, TRUE, OP_CLOSE, body->data, body->len);
+    g_byte_array_free(body, TRUE);
+    return sent;
 }
 
 /* The next frame's opcode, or -1 when the connection is gone. */
@@ -418,7 +424,7 @@ static inline WsClientConfig rig_config(const char *scheme, const char *host, gu
     WsClientConfig config = {
         .url = g_strdup_printf("%s://%s:%u/ocpp", scheme, host, port),
         .identity = g_strdup("CP001"),
-        .max_message_bytes = 256 * 1024,
+        .max_message_bytes = 262144,
     };
     return config;
 }
@@ -436,7 +442,7 @@ static inline const GString *rig_text(const Rig *rig, guint number)
 static inline void rig_start(Rig *rig, const WsClientConfig *config, Tls *tls)
 {
     g_autoptr(GError) error = NULL;
-    rig->clock = clock_new();
+    rig->clock = clock_new_virtual(g_get_real_time() / 1000);
     rig->texts = g_ptr_array_new_with_free_func(rig_free_text);
     rig->client = ws_client_new(config, tls, rig->clock, &rig_events, rig, &error);
     ck_assert_msg(rig->client != NULL, "%s", error != NULL ? error->message : "?");
@@ -457,19 +463,33 @@ static inline void rig_end(Rig *rig)
     g_free(rig->why);
 }
 
+/* Milliseconds of the standing clock until its next timer; -1: there is none. */
+static inline gint64 rig_next_ms(const Rig *rig)
+{
+    gint64 due_ms = clock_next_due(rig->clock);
+    return due_ms == G_MAXINT64 ? -1 : due_ms - clock_boottime_ms(rig->clock);
+}
+
+static inline void rig_advance(Rig *rig, gint64 ms)
+{
+    clock_virtual_advance(rig->clock, ms);
+}
+
 static inline gboolean deadline_passed(gpointer user_data)
 {
     *(gboolean *)user_data = TRUE;
     return G_SOURCE_CONTINUE;
 }
 
-/* Turns the main loop until `condition`; fails at the deadline. */
+/* Turns the main loop of the Rig `rig` until `condition`; fails at the deadline.  Time stands still. */
 #define WAIT(condition)                                                                            \
     do {                                                                                           \
         gboolean too_late = FALSE;                                                                 \
         guint guard = g_timeout_add_seconds(DEADLINE_S, deadline_passed, &too_late);               \
+        rig_advance(&rig, 0);                                                                      \
         while (!(condition) && !too_late) {                                                        \
             g_main_context_iteration(NULL, TRUE);                                                  \
+            rig_advance(&rig, 0);                                                                  \
         }                                                                                          \
         g_source_remove(guard);                                                                    \
         ck_assert_msg(!too_late, "waited in vain for: %s", #condition);                            \

@@ -45,6 +45,33 @@ static void note_boot_marked(Firmware *firmware)
                   error->message);
 }
 
+/* A mark is tried again, but not for ever: each of these says what is done without it. */
+static void mark_refused(Firmware *firmware, JobEffect effect)
+{
+    static const guint TRIES[] = {
+        [JOB_EFFECT_POINT_OTHER] = FIRMWARE_POINT_TRIES,
+        [JOB_EFFECT_MARK_BAD] = FIRMWARE_MARK_BAD_TRIES,
+        [JOB_EFFECT_MARK_GOOD] = 1,
+        [JOB_EFFECT_UNDO] = FIRMWARE_UNDO_TRIES,
+        [JOB_EFFECT_BAD_TARGET] = FIRMWARE_UNDO_TRIES,
+    };
+
+    effect_later(firmware);
+    if (firmware->effect_tries < TRIES[effect])
+        return;
+    if (effect == JOB_EFFECT_MARK_GOOD) {
+        firmware->n_effects = 0; /* asked for anew while the slot is healthy, until the deadline */
+        return;
+    }
+    g_critical("RAUC refuses %s for good: the charger may boot the failed firmware",
+               job_effect_name(effect));
+    if (effect == JOB_EFFECT_BAD_TARGET)
+        firmware->undone = TRUE;
+    effect_done(firmware);
+    if (effect == JOB_EFFECT_POINT_OTHER)
+        effect_done(firmware); /* nor mark-bad, which is next: the loader must have a slot */
+}
+
 static void mark_answered(const GError *error, gpointer user_data)
 {
     Firmware *firmware = user_data;
@@ -52,20 +79,12 @@ static void mark_answered(const GError *error, gpointer user_data)
 
     firmware->calling = FALSE;
     firmware_forget_status(firmware);
-    if (error) {
+    if (effect != firmware->marking) {
+        g_info("RAUC has answered %s, which is not wanted any more",
+               job_effect_name(firmware->marking));
+    } else if (error) {
         g_warning("RAUC did not carry out %s: %s", job_effect_name(effect), error->message);
-        effect_later(firmware);
-        if (effect == JOB_EFFECT_MARK_GOOD)
-            firmware->n_effects =
-                0; /* asked for anew as long as the slot is healthy, until the deadline */
-        else if (effect == JOB_EFFECT_MARK_BAD && firmware->effect_tries >= FIRMWARE_MARK_BAD_TRIES)
-            effect_done(firmware);
-        else if ((effect == JOB_EFFECT_UNDO || effect == JOB_EFFECT_BAD_TARGET) &&
-                 firmware->effect_tries >= FIRMWARE_UNDO_TRIES) {
-            g_critical("RAUC refuses to mark slots: the charger may boot the failed firmware");
-            firmware->n_effects = 0;
-            firmware->undone = TRUE;
-        }
+        mark_refused(firmware, effect);
     } else {
         if (effect == JOB_EFFECT_MARK_GOOD) {
             firmware->marked = TRUE;
@@ -81,6 +100,7 @@ static void mark_answered(const GError *error, gpointer user_data)
 static gboolean mark(Firmware *firmware, const char *state, const char *slot)
 {
     firmware->calling = TRUE;
+    firmware->marking = firmware->effects[0];
     g_message("Mark %s %s", state, slot);
     rauc_mark(firmware->rauc, state, slot, mark_answered, firmware);
     return FALSE;
@@ -129,7 +149,9 @@ static void install_answered(const GError *error, gpointer user_data)
     Firmware *firmware = user_data;
 
     firmware->calling = FALSE;
-    if (firmware->job && firmware->job->state == JOB_INSTALLING) {
+    if (firmware->job && firmware->job->state == JOB_UNDOING && !error) {
+        firmware_abort(firmware); /* cancelled before RAUC had said yes */
+    } else if (firmware->job && firmware->job->state == JOB_INSTALLING) {
         firmware->progress_ms = clock_boottime_ms(firmware->clock);
         if (!error) {
             if (firmware->attempt == ATTEMPT_CALLED)

@@ -52,15 +52,15 @@ static void watch_attempt(Firmware *firmware)
 
     if (firmware->aborting && now(firmware) >= firmware->progress_ms + FIRMWARE_ABORT_AGAIN_MS)
         firmware_abort(firmware);
-    if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
-        firmware->attempt != ATTEMPT_RUNNING || now(firmware) < firmware_watchdog_ms(firmware))
+    if (!firmware_watches(firmware) || now(firmware) < firmware_watchdog_ms(firmware))
         return;
     g_warning("job=%" G_GINT64_FORMAT " no progress for %" G_GINT64_FORMAT
               " s at \"%s\": restarting RAUC",
               firmware->job->id, (now(firmware) - firmware->progress_ms) / 1000,
               firmware->message ? firmware->message : "");
     firmware->stalled = TRUE;
-    firmware->progress_ms += FIRMWARE_ABORT_AGAIN_MS;
+    firmware->progress_ms +=
+        now(firmware) - firmware_watchdog_ms(firmware) + FIRMWARE_ABORT_AGAIN_MS;
     if (!firmware->events.restart_rauc(firmware->user_data, &error))
         g_critical("cannot restart RAUC: %s; it is tried again", error->message);
 }
@@ -83,6 +83,11 @@ static void tell(Firmware *firmware)
 /* After a step: what this process has to take over from RAUC or to remember. */
 static void after_step(Firmware *firmware, JobEvent event)
 {
+    if (event == JOB_EVENT_MARKED)
+        firmware_settle_copies(firmware);
+    if (event == JOB_EVENT_NO_FALLBACK)
+        g_critical("job=%" G_GINT64_FORMAT " the charger stays with its new firmware: %s",
+                   firmware->last->id, firmware->last->reason);
     if (event == JOB_EVENT_SILENT) {
         firmware->absent_since_ms = now(firmware);
         return;
@@ -250,6 +255,8 @@ void firmware_start(Firmware *firmware)
             firmware->retry_at_ms = retry_at_after_start(firmware);
         g_message("job=%" G_GINT64_FORMAT " state=%s found at start", firmware->job->id,
                   job_state_name(firmware->job->state));
+    } else {
+        firmware_settle_copies(firmware);
     }
     firmware_advance(firmware);
 }
@@ -373,6 +380,8 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
         }
     } else {
         firmware->absent_since_ms = -1;
+        if (firmware->attempt == ATTEMPT_NONE)
+            firmware->progress_ms = now(firmware);
     }
     firmware->aborting = firmware->aborting && presence == RAUC_BUSY;
     firmware_advance(firmware);
@@ -387,10 +396,11 @@ static gboolean is_copy_percent(int percent)
 
 void firmware_rauc_progress(Firmware *firmware, int percent, const char *message)
 {
+    if (!firmware->aborting)
+        firmware->progress_ms = now(firmware);
     if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
         firmware->attempt == ATTEMPT_NONE)
         return;
-    firmware->progress_ms = now(firmware);
     firmware->percent = percent;
     g_free(firmware->message);
     firmware->message = g_strdup(message);

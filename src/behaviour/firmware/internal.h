@@ -23,7 +23,8 @@
 #define FIRMWARE_BOOT_MARK_TRIES     3 /* then the verdict does not wait for it any more */
 #define FIRMWARE_MARK_BAD_TRIES                                                                    \
     3 /* the other slot is primary by then: the reboot does not wait for ever */
-#define FIRMWARE_UNDO_TRIES     10 /* about half an hour; then the CSMS is told all the same */
+#define FIRMWARE_POINT_TRIES    10 /* about half an hour; then a reboot without a mark */
+#define FIRMWARE_UNDO_TRIES     10 /* of each of the two marks; then the CSMS is told all the same */
 #define FIRMWARE_ABORT_AGAIN_MS 60000
 #define FIRMWARE_MAX_WAKE_MS    3600000
 
@@ -75,7 +76,8 @@ struct _Firmware {
     gint64 effect_not_before_ms;
     guint boot_mark_tries;
     gint64 boot_mark_not_before_ms;
-    gboolean calling; /* a Mark or InstallBundle is not answered yet */
+    gboolean calling;  /* a Mark or InstallBundle is not answered yet */
+    JobEffect marking; /* the effect of the last Mark */
 
     /* results of effects and inputs, until a step has used them */
     gboolean marked, undone, healthy, reboot_allowed;
@@ -98,8 +100,8 @@ typedef struct {
 Finding firmware_observe(Firmware *firmware);
 gboolean firmware_wants_status(const Firmware *firmware);
 gint64 firmware_next_look_ms(const Firmware *firmware); /* boottime, or -1 */
-gint64
-firmware_watchdog_ms(const Firmware *firmware); /* when a running attempt counts as stalled */
+gboolean firmware_watches(const Firmware *firmware);
+gint64 firmware_watchdog_ms(const Firmware *firmware); /* when what it watches counts as stalled */
 gboolean firmware_wants_health(const Firmware *firmware);
 gboolean firmware_may_mark_boot(const Firmware *firmware);
 guint firmware_max_attempts(const Firmware *firmware);
@@ -113,6 +115,9 @@ gboolean firmware_take_request(Firmware *firmware, Job *request, JobEvent event,
 gboolean firmware_push_status(Firmware *firmware, const Job *job, const char *status,
                               GError **error);
 void firmware_log_history(const HistoryEntry *entry);
+/* The job ended as installed, or there is none: the copies of the store that older agents would open
+ * must not bring it up again. */
+void firmware_settle_copies(Firmware *firmware);
 
 /* effects.c: TRUE when something was done and it is worth looking again. */
 gboolean firmware_run_effect(Firmware *firmware);

@@ -326,6 +326,17 @@ static void sooner(gint64 *next, gint64 at)
         *next = at;
 }
 
+/* Whether an install is watched: the attempt, or one that `undoing` waits for, which may be an attempt
+ * that was cancelled before this process began. */
+gboolean firmware_watches(const Firmware *firmware)
+{
+    if (!firmware->job || firmware->aborting)
+        return FALSE;
+    if (firmware->job->state == JOB_INSTALLING)
+        return firmware->attempt == ATTEMPT_RUNNING;
+    return firmware->job->state == JOB_UNDOING && rauc_presence(firmware->rauc) == RAUC_BUSY;
+}
+
 gint64 firmware_watchdog_ms(const Firmware *firmware)
 {
     return firmware->progress_ms + (firmware->percent_seen ? firmware->config.stall_timeout_ms
@@ -352,8 +363,6 @@ static gint64 state_looks_at(const Firmware *firmware)
         return boot_is_settled(firmware)
                    ? -1
                    : firmware->started_ms + firmware->config.health_timeout_ms;
-    case JOB_INSTALLING:
-        return firmware->attempt == ATTEMPT_RUNNING ? firmware_watchdog_ms(firmware) : -1;
     case JOB_REBOOTING:
     case JOB_ROLLING_BACK:
         return reboot_again_at(firmware);
@@ -381,6 +390,8 @@ gint64 firmware_next_look_ms(const Firmware *firmware)
     if (firmware->absent_since_ms >= 0 &&
         (needs_rauc(firmware) || firmware->job->state == JOB_INSTALL_WAIT))
         sooner(&next, firmware->absent_since_ms + firmware->config.absent_timeout_ms);
+    if (firmware_watches(firmware))
+        sooner(&next, firmware_watchdog_ms(firmware));
     if (firmware->seen && !firmware->calling)
         sooner(&next, state_looks_at(firmware));
     return next;

@@ -172,6 +172,14 @@ gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, 
     return TRUE;
 }
 
+void firmware_settle_copies(Firmware *firmware)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!store_settle_copies(firmware->store, &error))
+        g_warning("a copy of the store keeps a job that has ended: %s", error->message);
+}
+
 gboolean firmware_promote_waiting(Firmware *firmware, GError **error)
 {
     g_autoptr(Job) job = job_copy(firmware->waiting);

@@ -19,6 +19,7 @@ struct _Reboot {
     gboolean permitted;
     char *inhibitors; /* ours; NULL: nobody */
     char *blockers;   /* logind's; NULL: nobody */
+    gint64 holders_until_ms; /* they may still come back */
     guint outbox;
     guint timer;
     GCancellable *logind; /* a query that is under way */
@@ -70,9 +71,14 @@ static gboolean outbox_counts(const Reboot *reboot)
     return reboot->outbox > 0 && waited_ms(reboot) < reboot->config.report_wait_ms;
 }
 
+static gint64 holders_left_ms(const Reboot *reboot)
+{
+    return reboot->holders_until_ms - clock_boottime_ms(reboot->clock);
+}
+
 static void look(gpointer user_data);
 
-/* When one of the two limits is over, or when logind is to be asked again. */
+/* When one of the limits is over, or when logind is to be asked again. */
 static void look_later(Reboot *reboot, gboolean poll)
 {
     gint64 next = poll ? REBOOT_INHIBITOR_POLL_MS : -1;
@@ -81,6 +87,7 @@ static void look_later(Reboot *reboot, gboolean poll)
             ? reboot->config.wait_limit_ms - waited_ms(reboot)
             : -1,
         outbox_counts(reboot) ? reboot->config.report_wait_ms - waited_ms(reboot) : -1,
+        holders_left_ms(reboot) > 0 ? holders_left_ms(reboot) : -1,
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(limits); i++)
@@ -124,12 +131,18 @@ static void look(gpointer user_data)
     if (!reboot->asked || reboot->logind)
         return;
     if ((reboot->config.permission_required && !reboot->permitted) ||
-        (reboot->inhibitors && inhibitors_count(reboot)) || outbox_counts(reboot)) {
+        (reboot->inhibitors && inhibitors_count(reboot)) || outbox_counts(reboot) ||
+        holders_left_ms(reboot) > 0) {
         look_later(reboot, FALSE);
         return;
     }
     reboot->logind = g_cancellable_new();
     systemd_query_shutdown_inhibitors(reboot->logind, logind_answered, reboot);
+}
+
+void reboot_await_holders(Reboot *reboot)
+{
+    reboot->holders_until_ms = clock_boottime_ms(reboot->clock) + REBOOT_RETAKE_MS;
 }
 
 void reboot_ask(Reboot *reboot)
@@ -199,6 +212,8 @@ char *reboot_waits_for(const Reboot *reboot)
         g_ptr_array_add(words, g_strdup_printf("inhibitors of systemd: %s", reboot->blockers));
     if (outbox_counts(reboot))
         g_ptr_array_add(words, g_strdup_printf("%u reports to the CSMS", reboot->outbox));
+    if (words->len == 0 && holders_left_ms(reboot) > 0)
+        g_ptr_array_add(words, g_strdup("inhibitors that may be taken again"));
     if (words->len == 0)
         return NULL;
     g_ptr_array_add(words, NULL);

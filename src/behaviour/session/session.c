@@ -252,9 +252,11 @@ static void registered(Session *session, gint64 interval_s)
 
     g_message("registration %s, interval %" G_GINT64_FORMAT " s",
               ocpp_registration_status_name(status), interval_s);
-    if (status == OCPP_REGISTRATION_ACCEPTED) /* CE 3.22 */
-        for (guint i = 0; i <= session->config.connectors; i++)
+    if (status == OCPP_REGISTRATION_ACCEPTED) {
+        session_state_take_interval(session, interval_s);
+        for (guint i = 0; i <= session->config.connectors; i++) /* CE 3.22 */
             session_queue_status(session, i, FALSE);
+    }
     session->events.registration(status, session->user_data);
 }
 

@@ -47,6 +47,16 @@ void session_state_load(Session *session)
     load_availability(session);
 }
 
+void session_state_take_interval(Session *session, gint64 interval_s)
+{
+    if (interval_s > 0)
+        set_own(session, "HeartbeatInterval",
+                (guint)ocpp_registration_heartbeat_interval(session->registration));
+    ocpp_registration_set_heartbeat_interval(
+        session->registration,
+        ocpp_configuration_integer(session->configuration, "HeartbeatInterval"));
+}
+
 gboolean session_state_keep_key(Session *session, const char *key, const char *value)
 {
     g_autoptr(GError) error = NULL;
