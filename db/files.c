@@ -132,8 +132,6 @@ gboolean files_create(const char *path, GError **error)
 
     if (g_access(path, F_OK) == 0)
         return TRUE;
-    /* A log without its file would be replayed into the new one. */
-    remove_companions(path);
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0)
         return fail("create", path, errno, error);

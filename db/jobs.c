@@ -251,12 +251,13 @@ gboolean jobs_insert(Store *store, Job *job, GError **error)
     g_autofree char *columns = statement("INSERT INTO jobs (", "", ") VALUES (?");
     g_autoptr(GString) text = g_string_new(columns);
 
-    g_return_val_if_fail(job->id == 0, FALSE);
     for (gsize i = 1; i < G_N_ELEMENTS(fields); i++)
         g_string_append(text, ", ?");
     g_string_append_c(text, ')');
     if (!sql_open(&sql, store, "store a new job", text->str, error))
         return FALSE;
+    if (job->id != 0)
+        return sql_refuse(&sql, "it has a number already", error);
     bind_job(&sql, job);
     if (!sql_finish(&sql, error))
         return FALSE;

@@ -13,13 +13,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import threading
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "tools"))
 
-from simdevice import Device, fixtures, wait_until  # noqa: E402
-from simdevice.csms import MockCsms  # noqa: E402
+from simdevice import Device, MockCsms, fixtures, wait_until  # noqa: E402
 from simdevice.process import Process  # noqa: E402
 
 BUILD = TOP / "build"
@@ -67,8 +65,8 @@ class Demo:
         self.device = Device(folder / "device", fixtures.pki(BUILD), slot_size=IMAGE_SIZE, versions=(OLD, "0.9.0"))
         self.config = folder / "agent.conf"
         self.agent = None
-        self.ended = threading.Event()
-        self.shown = 0
+        self.shown = 0          # frames
+        self.reboots = 0
 
     def prepare(self):
         health = self.folder / "health.d" / "10-firmware"
@@ -121,15 +119,13 @@ class Demo:
         return [frame["frame"][3]["status"] for frame in self.csms.received("FirmwareStatusNotification")]
 
     def reboot(self):
-        requests = len(self.device.reboot_requests())
-        self.watch(lambda: len(self.device.reboot_requests()) > requests or self.rebooted(requests))
+        """The next reboot that the agent asks for."""
+        self.reboots += 1
+        self.watch(lambda: len(self.device.reboot_requests()) >= self.reboots)
         self.agent.stop()
         slot = self.device.reboot()
         say("charger", f"reboots into slot {slot}")
         self.start_agent()
-
-    def rebooted(self, requests):
-        return requests == 0 and len(self.device.reboot_requests()) > 0
 
     def run(self):
         self.prepare()

@@ -246,22 +246,33 @@ static gboolean load_own_certificate(SSL_CTX *context, const TlsConfig *config, 
     return TRUE;
 }
 
-Tls *tls_new(const TlsConfig *config, GError **error)
+static SSL_CTX *new_context(GError **error)
 {
-    g_autoptr(Tls) tls = g_new0(Tls, 1);
     ERR_clear_error();
-    SSL_CTX *context = tls->context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(context, TLS12_SUITES) != 1) {
         file_error(error, "TLS library", "OpenSSL");
+        SSL_CTX_free(context);
         return NULL;
     }
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_info_callback(context, watch_handshake);
+    return context;
+}
+
+Tls *tls_new(const TlsConfig *config, GError **error)
+{
+    SSL_CTX *context = new_context(error);
+    if (context == NULL) {
+        return NULL;
+    }
+    g_autoptr(Tls) tls = g_new0(Tls, 1);
+    tls->context = context;
     SSL_CTX_set_app_data(context, tls);
     SSL_CTX_set_cert_verify_callback(context, judge_certificate, tls);
-    SSL_CTX_set_info_callback(context, watch_handshake);
     if (!load_trust(context, config, error) || !load_own_certificate(context, config, error)) {
         return NULL;
     }

@@ -13,16 +13,11 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
+
+from simdevice import Device, FaultServer, MockCsms, fixtures, wait_until
+from simdevice.process import Process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from mockcsms import MockCsms  # noqa: E402  (both need the path above)
-from simdevice import Device, FaultServer, wait_until  # noqa: E402
-from simdevice import fixtures  # noqa: E402
-from simdevice.process import Process  # noqa: E402
-
 BUILD = ROOT / "build"
 IDENTITY = "CP001-FW"
 ENDS = ("Installed", "InstallationFailed", "DownloadFailed")

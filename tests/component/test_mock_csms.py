@@ -19,7 +19,7 @@ import time
 import pytest
 
 import wsclient
-from mockcsms import DEADLINE, ROOT, MockCsms, binary
+from simdevice.csms import DEADLINE, ROOT, MockCsms, binary
 
 SCHEMAS = ROOT.parent / "shared" / "ocpp-schemas"
 BOOT = {"chargePointVendor": "Vendor", "chargePointModel": "Model"}

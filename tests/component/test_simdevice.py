@@ -15,9 +15,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
-sys.path.insert(0, str(TOP / "tools"))
-
-from simdevice import (  # noqa: E402
+from simdevice import (
     ATTEMPTS, BootEnv, BootFailed, Device, FaultServer, RaucError, fixtures, make_image, read_version, wait_until)
 
 

@@ -219,6 +219,7 @@ START_TEST(one_active_and_one_waiting)
     third->role = JOB_WAITS;
     refused(jobs_insert(store, third, &error), STORE_ERROR_CONFLICT);
     ck_assert_int_eq(third->id, 0);
+    refused(jobs_insert(store, active, &error), STORE_ERROR_CONFLICT); /* it is there already */
     waiting->role = JOB_ACTIVE;
     refused(jobs_update(store, waiting, &error), STORE_ERROR_CONFLICT);
 

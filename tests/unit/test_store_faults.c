@@ -60,6 +60,24 @@ static void expect_usable(Store *store)
     store_close(open_store(STORE_OPENED));
 }
 
+/* The file was removed, its log was not. */
+START_TEST(log_without_file)
+{
+    GError *error = NULL;
+    g_autoptr(GPtrArray) jobs = NULL;
+    Store *store = open_store(STORE_CREATED);
+
+    job_free(insert_job(store, JOB_ACTIVE, JOB_INSTALLING));
+    store_close(store);
+    ck_assert(beside("-wal"));
+    ck_assert_int_eq(g_unlink(path), 0);
+    store = open_store(STORE_CREATED);
+    jobs = jobs_list(store, 10, &error);
+    ck_assert_uint_eq(jobs->len, 0);
+    expect_usable(store);
+}
+END_TEST
+
 START_TEST(damaged_files)
 {
     g_autoptr(GBytes) whole = filled_file();
@@ -69,14 +87,17 @@ START_TEST(damaged_files)
     const char *data = g_bytes_get_data(whole, &size);
     g_autofree char *zeroed = g_memdup2(data, size);
     g_autofree char *overwritten = g_memdup2(data, size);
+    g_autofree char *read_only = g_memdup2(data, size);
     const struct {
         const char *data;
         gsize size;
     } variants[] = {
-        {"garbage", 7},      {data, 100},         {data, 1024},   {data, size / 2},
-        {data, size - 1000}, {data, size - 1024}, {zeroed, size}, {overwritten, size},
+        {"garbage", 7},   {data, 100},         {data, 1024},
+        {data, size / 2}, {data, size - 1000}, {data, size - 1024},
+        {zeroed, size},   {overwritten, size}, {read_only, size},
     };
 
+    read_only[18] = 9; /* a format that may be read, but not written */
     memset(zeroed + 1024, 0, size / 3);
     memset(overwritten, 'x', 1024);
     for (gsize i = 0; i < G_N_ELEMENTS(variants); i++) {
@@ -319,7 +340,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        damaged_files, flipped_bits, flipped_bits_in_the_log, write_error, full_disk,
+        log_without_file,        damaged_files, flipped_bits,
+        flipped_bits_in_the_log, write_error,   full_disk,
     };
 
     use_memory_disk();

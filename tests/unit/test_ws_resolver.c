@@ -15,7 +15,7 @@
 
 /* A blocked main loop would stand still for RESOLVER_PATIENCE_S. */
 #define RESOLVER_PATIENCE_S "30"
-#define MAX_GAP_US          (2 * G_USEC_PER_SEC)
+#define MAX_GAP_US          2000000
 #define TICK_MS             20
 #define TICKS               50
 

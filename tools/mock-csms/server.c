@@ -321,7 +321,10 @@ void server_freeze(Server *server, gboolean on)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         Link *link = key;
 
-        lws_rx_flow_control(link->wsi, on ? 0 : 1);
+        /* Flow control of an HTTP socket that waits to write makes lws spin; a transfer stops by itself in
+         * http_writeable(). */
+        if (!on || link->transfer == NULL)
+            lws_rx_flow_control(link->wsi, on ? 0 : 1);
         if (!on)
             lws_callback_on_writable(link->wsi);
     }

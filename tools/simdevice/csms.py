@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the mock CSMS for a test: starts it, gives it commands, reads its log as it comes."""
+"""Runs the mock CSMS: starts it, gives it commands, reads its log as it comes."""
 
 import json
 import os
@@ -20,12 +20,12 @@ def binary():
 class MockCsms:
     """One process. Its log lines are self.events, in order; wait_event() waits for more."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, program=None):
         self.events = []
         self._changed = threading.Condition()
         self._ended = False
         self._commands = 0
-        self.process = subprocess.Popen([binary(), *map(str, options)], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([str(program or binary()), *map(str, options)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.stderr = b""
         self._readers = [threading.Thread(target=self._read_log, daemon=True),
