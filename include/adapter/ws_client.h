@@ -77,8 +77,8 @@ WsClient *ws_client_new(const WsClientConfig *config, Tls *tls, Clock *clock,
                         const WsClientEvents *events, gpointer user_data, GError **error);
 /* Sends what is queued, closes with 1001, waits for the peer's answer, all within WS_GOODBYE_MS and
  * on this one socket only (the main loop does not turn meanwhile), and frees; no callback is called
- * any more.  Called from a callback it returns at once and the main loop does the same in the
- * background. */
+ * any more, and `tls` and `clock` may be freed after it.  Called from a callback it returns at once
+ * and the main loop does the same in the background. */
 void ws_client_free(WsClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WsClient, ws_client_free)
 

@@ -104,8 +104,6 @@ gboolean ws_link_connect(WsLink *link, const char *address, char **ret_why)
         .path = link->endpoint->path,
         .protocol = WS_SUBPROTOCOL,
         .local_protocol_name = WS_LINK_PROTOCOL,
-        /* Else a server or proxy may choose HTTP/2, which has no such upgrade. */
-        .alpn = "http/1.1",
         .ietf_version_or_minus_one = -1,
         .ssl_connection =
             LCCSCF_HTTP_NO_FOLLOW_REDIRECT | (link->endpoint->tls ? LCCSCF_USE_SSL : 0),

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fixtures of the component tests."""
+"""Fixtures of the component tests, and the way to the simulated device in tools/."""
 import contextlib
+import pathlib
+import sys
 
 import pytest
 
-from charger import Charger
-from schemas import check_frames
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from charger import Charger  # noqa: E402  (needs the path above)
+from schemas import check_frames  # noqa: E402
 
 
 @contextlib.contextmanager

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[2]
-BUILD = TOP / "build"
 from simdevice import (
     ATTEMPTS, BootEnv, BootFailed, Device, FaultServer, RaucError, fixtures, make_image, read_version, wait_until)
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = TOP / "build"
 
 
 @pytest.fixture

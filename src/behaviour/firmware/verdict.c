@@ -95,11 +95,6 @@ static gboolean target_is_ours(const Job *job, const Observation *seen, char **r
     const RaucSlot *slot = rauc_status_slot(seen->status, job->target_slot);
     JobSlotRecord now = verdict_record(slot);
 
-    if (slot_failed(slot)) {
-        *ret_reason = g_strdup_printf("slot %s is booted, but RAUC shows its status as %s",
-                                      slot->name, slot->status);
-        return FALSE;
-    }
     if (record_known(&now)) {
         if (differs(job->after.version, now.version) || differs(job->after.hash, now.hash) ||
             differs(job->after.installed_timestamp, now.installed_timestamp)) {
@@ -122,6 +117,13 @@ static gboolean target_is_ours(const Job *job, const Observation *seen, char **r
 
 static JobEvent target_booted(const Job *job, const Observation *seen, char **ret_reason)
 {
+    const RaucSlot *slot = rauc_status_slot(seen->status, job->target_slot);
+
+    if (slot_failed(slot)) {
+        *ret_reason = g_strdup_printf("slot %s is booted, but RAUC shows its status as %s",
+                                      slot->name, slot->status);
+        return JOB_EVENT_BOOT_TARGET_BAD;
+    }
     if (job->state == JOB_INSTALLING && !written_whole(job, seen->status)) {
         *ret_reason = g_strdup_printf("slot %s is booted before RAUC had finished writing it",
                                       job->target_slot);
