@@ -85,7 +85,7 @@ static void forget_attempt(WsLink *link)
 {
     g_clear_pointer(&link->why, g_free);
     link->tcp_connected = link->open = link->answered = link->refused = FALSE;
-    link->closing = link->close_started = FALSE;
+    link->closing = link->close_started = link->paused = FALSE;
 }
 
 gboolean ws_link_connect(WsLink *link, const char *address, char **ret_why)

@@ -15,6 +15,10 @@
 #define WS_LINK_PROTOCOL   "ocpp" /* libwebsockets' name for our callback; never on the wire */
 #define WS_LINK_CLOSE_WAIT 5      /* seconds for our close to get onto the wire */
 
+/* Messages in our queue: nothing is read from the first number on until it has come down to the second. */
+#define WS_LINK_PAUSE_AT  (WS_MAX_SEND_QUEUE / 2)
+#define WS_LINK_RESUME_AT (WS_MAX_SEND_QUEUE / 8)
+
 typedef struct {
     gsize length;
     unsigned char bytes[]; /* LWS_PRE, then the text */
@@ -39,6 +43,7 @@ struct _WsLink {
     gboolean tcp_connected, open, answered, refused;
     gboolean closing;       /* by us or by the peer: nothing is sent or received any more */
     gboolean close_started; /* the rest is libwebsockets' work */
+    gboolean paused;        /* nothing is read */
     enum lws_close_status close_code;
     const char *close_words;
     char *why;

@@ -87,12 +87,31 @@ static void close_soon(WsLink *link, enum lws_close_status code, const char *wor
     lws_callback_on_writable(link->wsi);
 }
 
+static void set_paused(WsLink *link, gboolean paused)
+{
+    if (link->paused == paused) {
+        return;
+    }
+    link->paused = paused;
+    lws_rx_flow_control(link->wsi, paused ? 0 : 1);
+}
+
 static int close_now(WsLink *link)
 {
+    set_paused(link, FALSE); /* for the peer's answer */
     link->close_started = TRUE;
     lws_close_reason(link->wsi, link->close_code, (unsigned char *)link->close_words,
                      strlen(link->close_words));
     return -1;
+}
+
+/* Whoever asks faster than it takes our answers has to wait: they are neither lost nor heaped up here. */
+static void take_message(WsLink *link, const char *text, gsize length)
+{
+    link->events.message(text, length, link->owner);
+    if (link->wsi != NULL && g_queue_get_length(&link->outbox) >= WS_LINK_PAUSE_AT) {
+        set_paused(link, TRUE);
+    }
 }
 
 static int received(WsLink *link, struct lws *wsi, const char *data, size_t length)
@@ -114,7 +133,7 @@ static int received(WsLink *link, struct lws *wsi, const char *data, size_t leng
     case WS_INBOX_MORE:
         break;
     case WS_INBOX_COMPLETE:
-        link->events.message(text, text_length, link->owner);
+        take_message(link, text, text_length);
         break;
     case WS_INBOX_BINARY:
         close_soon(link, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE,
@@ -160,6 +179,9 @@ static int writable(WsLink *link, struct lws *wsi)
     if (lws_write(wsi, next->bytes + LWS_PRE, next->length, LWS_WRITE_TEXT) < (int)next->length) {
         ws_link_note_why(link, g_strdup("the connection broke off while sending"));
         return -1;
+    }
+    if (g_queue_get_length(&link->outbox) <= WS_LINK_RESUME_AT) {
+        set_paused(link, FALSE);
     }
     if (!g_queue_is_empty(&link->outbox) || link->leaving) {
         lws_callback_on_writable(wsi);

@@ -186,9 +186,9 @@ SCENES = {
     "retry-wait": Scene("retry-wait", retry_wait, HAPPY[:1], installs=(2, 2), options="retries=1 interval=5"),
     "install-wait": Scene("install-wait", install_wait, []),
     "installing-downloads": Scene("installing", downloading, HAPPY[:1], installs=(1, 2)),
-    "installing-writes": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], installs=(1, 2), recorded=True),
-    # Nothing tells a RAUC that never installed here from one that keeps no status: not again what may have been activated.
-    "installing-writes-first": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], cut="InstallationFailed"),
+    "installing-writes": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], installs=(1, 2)),
+    "installing-writes-again": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], installs=(1, 2),
+                                     recorded=True),
     # The image is whole, the loader still points to the old slot: it may have been activated for all the agent knows.
     "installing-written": Scene("installing", held_at("set-primary", "B"), HAPPY[:3], cut="InstallationFailed"),
     "installing-activated": Scene("installing", held_at("post-install"), HAPPY[:3]),
@@ -311,6 +311,21 @@ def test_adopted_install_fails(charger):
     settle(charger, NO_INSTALL)
     assert charger.install_calls() == 1
     expect_whole(charger, "InstallationFailed")
+
+
+def test_adopted_install_stalls(make_charger):
+    """The watchdog is over what was adopted, too."""
+    charger = make_charger(settings={"rauc": {"silent-timeout": "2"}}).start()
+    stalled = charger.server.fault(NAME, "stall", after=4096, times=1)
+    charger.update("2.0.0", options="retries=1 interval=0")
+    stalled.wait_reached()
+    settle(charger, HAPPY[:1])
+    charger.restart_agent()
+    charger.wait_log("state=installing -> installing event=resume")
+    assert charger.play() == "Installed"
+    settle(charger, HAPPY)
+    assert charger.install_calls() == 2
+    assert len(charger.device.restart_requests()) == 1
 
 
 def test_install_ends_while_agent_is_dead(charger):

@@ -89,7 +89,7 @@ static RaucSlot *add_slot(RaucStatus *status, const char *name, const char *boot
 /* NULL for booted or primary: RAUC cannot tell. */
 static RaucStatus *status_new(const char *booted, const char *primary, const JobSlotRecord *now)
 {
-    g_autoptr(RaucStatus) status = g_new0(RaucStatus, 1);
+    RaucStatus *status = g_new0(RaucStatus, 1);
     RaucSlot *target;
 
     status->slots = g_ptr_array_new_with_free_func(free_slot);
