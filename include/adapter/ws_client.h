@@ -37,7 +37,7 @@
 #define WS_PONG_WAIT_MAX_S     30
 #define WS_PING_INTERVAL_MAX_S 65000 /* longer ones count as this */
 
-#define WS_MAX_SEND_QUEUE 64   /* messages */
+#define WS_MAX_SEND_QUEUE 1024 /* messages; a peer that makes it overflow is disconnected */
 #define WS_GOODBYE_MS     1000 /* ws_client_free(): rest of the queue, close, peer's answer */
 
 #define WS_CLIENT_ERROR (ws_client_error_quark())

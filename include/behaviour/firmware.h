@@ -48,8 +48,8 @@ typedef struct {
     /* Something was put into the outbox. */
     void (*outbox)(gpointer user_data);
     /* The job waits for leave to reboot (answer: firmware_reboot_allowed()), or does not any more.
-     */
-    void (*wants_reboot)(gboolean wants, gpointer user_data);
+     * `granted`: permission was given before, the reboot just did not come. */
+    void (*wants_reboot)(gboolean wants, gboolean granted, gpointer user_data);
     /* Ask the system for a reboot now / make RAUC stop. */
     gboolean (*reboot)(gpointer user_data, GError **error);
     gboolean (*restart_rauc)(gpointer user_data, GError **error);
@@ -86,6 +86,7 @@ void firmware_rauc_progress(Firmware *firmware, int percent, const char *message
 void firmware_rauc_completed(Firmware *firmware, const GError *error);
 void firmware_time_changed(Firmware *firmware); /* CSMS time became known or jumped */
 void firmware_reboot_allowed(Firmware *firmware);
+gboolean firmware_wants_reboot(const Firmware *firmware);
 void firmware_set_healthy(Firmware *firmware, gboolean healthy);
 
 /* Whether a CSMS Reset must be Rejected now (installing, confirming), and whether it has to wait

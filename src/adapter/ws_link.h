@@ -15,9 +15,10 @@
 #define WS_LINK_PROTOCOL   "ocpp" /* libwebsockets' name for our callback; never on the wire */
 #define WS_LINK_CLOSE_WAIT 5      /* seconds for our close to get onto the wire */
 
-/* Messages in our queue: nothing is read from the first number on until it has come down to the second. */
-#define WS_LINK_PAUSE_AT  (WS_MAX_SEND_QUEUE / 2)
-#define WS_LINK_RESUME_AT (WS_MAX_SEND_QUEUE / 8)
+/* Messages in our queue: nothing is read from the first number on until it has come down to the second.  What libwebsockets
+ * has read until then may hold some hundred more. */
+#define WS_LINK_PAUSE_AT  32
+#define WS_LINK_RESUME_AT 8
 
 typedef struct {
     gsize length;
@@ -44,6 +45,7 @@ struct _WsLink {
     gboolean closing;       /* by us or by the peer: nothing is sent or received any more */
     gboolean close_started; /* the rest is libwebsockets' work */
     gboolean paused;        /* nothing is read */
+    guint pausing;          /* source that will pause it */
     enum lws_close_status close_code;
     const char *close_words;
     char *why;

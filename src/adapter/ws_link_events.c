@@ -87,30 +87,49 @@ static void close_soon(WsLink *link, enum lws_close_status code, const char *wor
     lws_callback_on_writable(link->wsi);
 }
 
-static void set_paused(WsLink *link, gboolean paused)
+static void resume(WsLink *link)
 {
-    if (link->paused == paused) {
-        return;
+    g_clear_handle_id(&link->pausing, g_source_remove);
+    if (link->paused) {
+        link->paused = FALSE;
+        lws_rx_flow_control(link->wsi, 1);
     }
-    link->paused = paused;
-    lws_rx_flow_control(link->wsi, paused ? 0 : 1);
+}
+
+static gboolean pause_reading(gpointer user_data)
+{
+    WsLink *link = user_data;
+    link->pausing = 0;
+    if (ws_link_is_open(link)) {
+        link->paused = TRUE;
+        lws_rx_flow_control(link->wsi, 0);
+    }
+    return G_SOURCE_REMOVE;
 }
 
 static int close_now(WsLink *link)
 {
-    set_paused(link, FALSE); /* for the peer's answer */
+    resume(link); /* for the peer's answer */
     link->close_started = TRUE;
     lws_close_reason(link->wsi, link->close_code, (unsigned char *)link->close_words,
                      strlen(link->close_words));
     return -1;
 }
 
-/* Whoever asks faster than it takes our answers has to wait: they are neither lost nor heaped up here. */
+/* Whoever asks faster than it takes our answers has to wait: they are neither lost nor heaped up here.  Not from within this callback:
+ * with TLS libwebsockets 4.1.6 then reads what it has put back for ever. */
 static void take_message(WsLink *link, const char *text, gsize length)
 {
+    guint waiting;
     link->events.message(text, length, link->owner);
-    if (link->wsi != NULL && g_queue_get_length(&link->outbox) >= WS_LINK_PAUSE_AT) {
-        set_paused(link, TRUE);
+    waiting = g_queue_get_length(&link->outbox);
+    if (link->wsi == NULL || link->leaving || link->closing) {
+        return;
+    }
+    if (waiting >= WS_MAX_SEND_QUEUE) {
+        close_soon(link, LWS_CLOSE_STATUS_POLICY_VIOLATION, "too many messages came at once");
+    } else if (waiting >= WS_LINK_PAUSE_AT && !link->paused && link->pausing == 0) {
+        link->pausing = g_idle_add_full(G_PRIORITY_HIGH, pause_reading, link, NULL);
     }
 }
 
@@ -181,7 +200,7 @@ static int writable(WsLink *link, struct lws *wsi)
         return -1;
     }
     if (g_queue_get_length(&link->outbox) <= WS_LINK_RESUME_AT) {
-        set_paused(link, FALSE);
+        resume(link);
     }
     if (!g_queue_is_empty(&link->outbox) || link->leaving) {
         lws_callback_on_writable(wsi);
@@ -234,6 +253,7 @@ static char *guess_why(const WsLink *link)
 static int destroyed(WsLink *link)
 {
     ws_link_drop_connect_watch(link);
+    g_clear_handle_id(&link->pausing, g_source_remove);
     link->wsi = NULL;
     if (link->connecting) {
         return 0;

@@ -51,7 +51,7 @@ static void serve_reset(Agent *agent)
 {
     if (agent->reset_wanted && !firmware_rejects_reset(agent->firmware) &&
         !firmware_delays_reset(agent->firmware))
-        reboot_ask(agent->reboot);
+        reboot_ask(agent->reboot, FALSE);
 }
 
 static void on_firmware_changed(gpointer user_data)
@@ -69,12 +69,12 @@ static void on_firmware_outbox(gpointer user_data)
     session_outbox_changed(agent->session);
 }
 
-static void on_wants_reboot(gboolean wants, gpointer user_data)
+static void on_wants_reboot(gboolean wants, gboolean granted, gpointer user_data)
 {
     Agent *agent = user_data;
 
     if (wants)
-        reboot_ask(agent->reboot);
+        reboot_ask(agent->reboot, granted);
     else if (!agent->reset_wanted)
         reboot_withdraw(agent->reboot);
 }
@@ -117,10 +117,9 @@ static void on_health_passed(gpointer user_data)
 static void on_reboot_allowed(gpointer user_data)
 {
     Agent *agent = user_data;
-    const Job *job = firmware_job(agent->firmware);
     g_autoptr(GError) error = NULL;
 
-    if (job && job->state == JOB_REBOOT_WAIT) {
+    if (firmware_wants_reboot(agent->firmware)) {
         agent->reset_wanted = FALSE;
         firmware_reboot_allowed(agent->firmware);
         return;
@@ -139,7 +138,7 @@ static gboolean on_send(const char *text, gpointer user_data)
 {
     Agent *agent = user_data;
 
-    return ws_client_send(agent->ws, text);
+    return agent->ws && ws_client_send(agent->ws, text);
 }
 
 static void keep_csms_time(Agent *agent, gint64 csms_ms)
@@ -149,6 +148,12 @@ static void keep_csms_time(Agent *agent, gint64 csms_ms)
 
     if (ABS(csms_ms - agent->kept_csms_ms) < AGENT_TIME_KEEP_MS)
         return;
+    /* It will be what certificates are judged by: one wrong answer must not make all of them look expired for good. */
+    if (clock_wall_synchronised(agent->clock) &&
+        csms_ms > clock_wall_ms(agent->clock) + AGENT_TIME_AHEAD_MS) {
+        g_warning("the CSMS time is far ahead of the synchronised system clock; it is not kept");
+        return;
+    }
     if (!values_set(agent->store, VALUES_AGENT, "csms-time", text, &error)) {
         g_warning("cannot keep the CSMS time: %s", error->message);
         return;
@@ -221,7 +226,8 @@ static void on_ping_interval(guint seconds, gpointer user_data)
 {
     Agent *agent = user_data;
 
-    ws_client_set_ping_interval(agent->ws, seconds);
+    if (agent->ws)
+        ws_client_set_ping_interval(agent->ws, seconds);
 }
 
 /* --------------------------------------------------------------------------------------------------------- connection */
@@ -287,10 +293,13 @@ static gboolean on_cancel(gpointer user_data, GError **error)
     return firmware_cancel(agent->firmware, "cancelled by a person", error);
 }
 
-static gboolean on_confirm(gpointer user_data, G_GNUC_UNUSED GError **error)
+/* Kept for this boot: the stack calls once, and a restart of the agent must not forget it. */
+static gboolean on_confirm(gpointer user_data, GError **error)
 {
     Agent *agent = user_data;
 
+    if (!values_set(agent->store, VALUES_AGENT, "confirmed-boot-id", agent->boot_id, error))
+        return FALSE;
     health_checks_stack(agent->health);
     return TRUE;
 }
@@ -432,6 +441,7 @@ static gboolean make_connection(Agent *agent, GError **error)
                              .ping_interval_s = session_ping_interval(agent->session),
                              .max_message_bytes = (gsize)settings->max_message_bytes};
 
+    g_clear_pointer(&agent->tls, tls_free);
     if (settings->security_profile >= 2) {
         agent->tls = tls_new(&tls, error);
         if (!agent->tls)
@@ -442,7 +452,18 @@ static gboolean make_connection(Agent *agent, GError **error)
     return agent->ws != NULL;
 }
 
-static gboolean make_parts(Agent *agent, GError **error)
+static void load_confirmation(Agent *agent)
+{
+    g_autofree char *boot_id = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (!values_get(agent->store, VALUES_AGENT, "confirmed-boot-id", &boot_id, &error))
+        g_warning("cannot read whether this boot was confirmed: %s", error->message);
+    if (g_strcmp0(boot_id, agent->boot_id) == 0)
+        health_checks_stack(agent->health);
+}
+
+static void make_parts(Agent *agent)
 {
     static const RaucEvents RAUC_EVENTS = {
         .presence = on_rauc_presence, .progress = on_rauc_progress, .completed = on_rauc_completed};
@@ -464,16 +485,17 @@ static gboolean make_parts(Agent *agent, GError **error)
 
     agent->reboot = reboot_new(&reboot, agent->clock, on_reboot_allowed, agent);
     agent->health = health_checks_new(&health, agent->clock, on_health_passed, agent);
+    load_confirmation(agent);
     agent->rauc = rauc_new(&RAUC_EVENTS, agent);
     make_firmware(agent);
     make_session(agent);
     agent->control = control_new(&CONTROL_HANDLERS, agent);
-    return make_connection(agent, error);
 }
 
 static void agent_clear(Agent *agent)
 {
     clock_timer_clear(agent->clock, &agent->watchdog);
+    clock_timer_clear(agent->clock, &agent->connect);
     ws_client_free(agent->ws);
     control_free(agent->control);
     session_free(agent->session);
@@ -509,16 +531,34 @@ static void feed_watchdog(gpointer user_data)
                     agent);
 }
 
+/* Certificates that a new firmware broke must not keep the agent from giving that firmware up: without a connection its
+ * health check fails, and the old slot comes back. */
+static void connect_to_csms(gpointer user_data)
+{
+    Agent *agent = user_data;
+    g_autoptr(GError) error = NULL;
+
+    if (make_connection(agent, &error)) {
+        ws_client_start(agent->ws);
+        return;
+    }
+    keep_trouble(agent, error->message);
+    g_critical("no connection to the CSMS is possible: %s; it is tried again in %d s",
+               error->message, AGENT_CONNECT_RETRY_MS / 1000);
+    clock_timer_set(agent->clock, &agent->connect, AGENT_CONNECT_RETRY_MS, connect_to_csms, agent);
+}
+
 static gboolean start(Agent *agent, GError **error)
 {
     agent->boot_id = boot_id_read(agent->settings->boot_id_file, error);
-    if (!agent->boot_id || !make_parts(agent, error))
+    if (!agent->boot_id)
         return FALSE;
+    make_parts(agent);
     firmware_start(agent->firmware);
     if (firmware_job(agent->firmware))
         reboot_await_holders(agent->reboot);
     session_outbox_changed(agent->session);
-    ws_client_start(agent->ws);
+    connect_to_csms(agent);
     if (systemd_watchdog_interval_ms() > 0)
         feed_watchdog(agent);
     systemd_notify("READY=1");

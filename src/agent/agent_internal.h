@@ -16,6 +16,9 @@
 #include "behaviour/session.h"
 #include "db/store.h"
 
+#define AGENT_CONNECT_RETRY_MS 60000 /* certificates or keys that cannot be used */
+#define AGENT_TIME_AHEAD_MS                                                                        \
+    86400000 /* CSMS time that far ahead of a synchronised clock is not kept */
 #define AGENT_TIME_KEEP_MS 3600000 /* CSMS time is stored when it is this far from the stored one */
 
 typedef struct {
@@ -34,10 +37,10 @@ typedef struct {
     Session *session;
     Control *control;
 
-    gint64 kept_csms_ms;   /* last stored CSMS time, 0: none */
-    gboolean reset_wanted; /* the CSMS asked for a Reset */
-    char *link_trouble;    /* why the last connection attempt failed; NULL: connected */
-    guint watchdog;
+    gint64 kept_csms_ms;     /* last stored CSMS time, 0: none */
+    gboolean reset_wanted;   /* the CSMS asked for a Reset */
+    char *link_trouble;      /* why the last connection attempt failed; NULL: connected */
+    guint watchdog, connect; /* timers */
 } Agent;
 
 GVariant *agent_status(Agent *agent);               /* floating a{sv} */

@@ -127,7 +127,7 @@ def test_rauc_never_comes(make_charger):
     assert charger.wait_end() == "DownloadFailed"
     assert charger.statuses() == NO_DOWNLOAD
     assert charger.install_calls() == 0
-    assert reasons(charger)[-1] == "RAUC is not running"
+    assert reasons(charger)[-1] == "RAUC does not answer"
     charger.device.start_rauc()
     next_update_works(charger, NO_DOWNLOAD)
 

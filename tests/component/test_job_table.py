@@ -14,7 +14,7 @@ ENDS = ("installed", "download-failed", "install-failed", "signature-invalid", "
 DIFFERENCES = {
     # (state, event): (ours, reason)
     ("install-wait", "fail-last"): (
-        "-> download-failed : Failure :",
+        "-> install-failed : Failure :",
         "RAUC that is gone for good, or that has no second slot, must end the job; the model's RAUC always comes back"),
     ("installing", "boot-old-primary-target"): (
         "-> reboot-wait : Installing :",

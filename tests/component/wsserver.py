@@ -4,20 +4,35 @@ import base64
 import hashlib
 import json
 import socket
+import ssl
 
 from wsclient import _GUID, DEADLINE, WebSocket, _masked
+
+
+def _text_frame(text):
+    payload = text.encode()
+    size = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
+    return b"\x81" + size + payload
 
 
 class Listener:
     """Listens on a free port of 127.0.0.1."""
 
-    def __init__(self):
+    def __init__(self, pki=None):
+        """`pki`: with the CSMS's test certificate, for wss."""
+        self.context = None
+        if pki:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(pki / "csms.crt", pki / "csms.key")
         self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.socket.settimeout(DEADLINE)
         self.port = self.socket.getsockname()[1]
 
     def accept(self):
-        return Connection(self.socket.accept()[0])
+        peer = self.socket.accept()[0]
+        peer.settimeout(DEADLINE)
+        return Connection(self.context.wrap_socket(peer, server_side=True) if self.context else peer)
 
     def __enter__(self):
         return self
@@ -38,7 +53,6 @@ class Connection(WebSocket):
         self._message_opcode = None
         self.socket = peer
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(DEADLINE)
         head = self._read_request()
         accept = base64.b64encode(hashlib.sha1(head["sec-websocket-key"].encode() + _GUID).digest()).decode()
         self.socket.sendall(("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -56,12 +70,20 @@ class Connection(WebSocket):
 
     def send_texts(self, texts):
         """Many messages in as few pieces as the kernel makes of them."""
-        data = []
-        for text in texts:
-            payload = text.encode()
-            size = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
-            data.append(b"\x81" + size + payload)
-        self.socket.sendall(b"".join(data))
+        self.socket.sendall(b"".join(map(_text_frame, texts)))
+
+    def send_until_stuck(self, texts, seconds):
+        """Sends until the peer takes nothing for so long; returns the number of messages begun and the rest of the last one."""
+        self.socket.settimeout(seconds)
+        for count, text in enumerate(texts, 1):
+            data = _text_frame(text)
+            while data:
+                try:
+                    data = data[self.socket.send(data):]
+                except TimeoutError:
+                    self.socket.settimeout(DEADLINE)
+                    return count, data
+        raise AssertionError("the peer takes whatever comes")
 
     def recv_frame(self, timeout=DEADLINE):
         first, second = self._need(2, timeout)

@@ -29,7 +29,8 @@ int main(void)
                 printf("ignored\n");
                 continue;
             }
-            printf("-> %s : %s :", job_state_name(row->same ? (JobState)state : row->next), NOTES[row->note]);
+            printf("-> %s : %s :", job_state_name(row->same ? (JobState)state : row->next),
+                   NOTES[row->note]);
             for (int i = 0; i < JOB_MAX_EFFECTS && row->effects[i] != JOB_EFFECT_NONE; i++)
                 printf(" %s", job_effect_name(row->effects[i]));
             printf("\n");

@@ -252,9 +252,11 @@ START_TEST(pending_holds_the_outbox_and_answers)
     expect_and_answer(
         "BootNotification", NULL,
         "{\"status\":\"Accepted\",\"currentTime\":\"2026-11-22T08:01:00Z\",\"interval\":300}");
+    expect_and_answer("StatusNotification", NULL, "{}");
+    expect_and_answer("StatusNotification", NULL, "{}");
     expect_and_answer("FirmwareStatusNotification", STATUS, "{}");
     expect_and_answer("FirmwareStatusNotification", "{\"status\":\"Installing\"}", "{}");
-    statuses();
+    expect_silence();
     ck_assert_uint_eq(rows(), 0);
 }
 END_TEST

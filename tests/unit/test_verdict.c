@@ -7,10 +7,8 @@
 #include <check.h>
 #include <string.h>
 
+#include "slots_fixture.h"
 #include "src/behaviour/firmware/verdict.h"
-
-#define OLD    "rootfs.0"
-#define TARGET "rootfs.1"
 
 /* What RAUC shows of the target, at the snapshot, at the activation, and now. */
 static const JobSlotRecord NOTHING = {0};
@@ -55,65 +53,6 @@ static Job *job_new_in(JobState state)
     job->primary_slot = g_strdup(OLD);
     job->firmware_version = g_strdup("1.0");
     return job;
-}
-
-static void free_slot(gpointer data)
-{
-    RaucSlot *slot = data;
-
-    g_free(slot->name);
-    g_free(slot->bootname);
-    g_free(slot->state);
-    g_free(slot->boot_status);
-    g_free(slot->status);
-    g_free(slot->version);
-    g_free(slot->hash);
-    g_free(slot->installed_timestamp);
-    g_free(slot->activated_timestamp);
-    g_free(slot);
-}
-
-static RaucSlot *add_slot(RaucStatus *status, const char *name, const char *bootname,
-                          const char *booted)
-{
-    RaucSlot *slot = g_new0(RaucSlot, 1);
-
-    slot->name = g_strdup(name);
-    slot->bootname = g_strdup(bootname);
-    slot->state = g_strdup(g_strcmp0(name, booted) == 0 ? "booted" : "inactive");
-    slot->boot_status = g_strdup("good");
-    g_ptr_array_add(status->slots, slot);
-    return slot;
-}
-
-/* NULL for booted or primary: RAUC cannot tell. */
-static RaucStatus *status_new(const char *booted, const char *primary, const JobSlotRecord *now)
-{
-    RaucStatus *status = g_new0(RaucStatus, 1);
-    RaucSlot *target;
-
-    status->slots = g_ptr_array_new_with_free_func(free_slot);
-    status->primary = g_strdup(primary);
-    add_slot(status, OLD, "A", booted);
-    target = add_slot(status, TARGET, "B", booted);
-    add_slot(status, "rescue.0", "R", booted);
-    target->installed_count = now->installed_count;
-    target->installed_timestamp = g_strdup(now->installed_timestamp);
-    target->activated_timestamp = g_strdup(now->activated_timestamp);
-    target->version = g_strdup(now->version);
-    target->hash = g_strdup(now->hash);
-    return status;
-}
-
-static RaucSlot *slot_of(RaucStatus *status, const char *name)
-{
-    return (RaucSlot *)rauc_status_slot(status, name);
-}
-
-static void set_text(char **field, const char *text)
-{
-    g_free(*field);
-    *field = g_strdup(text);
 }
 
 /* --- The first look after a start --- */
@@ -234,7 +173,7 @@ static const Start STARTS[] = {
 
 static void set_job(Job *job, const Start *row)
 {
-    set_text(&job->primary_slot, row->primary_before ? row->primary_before : OLD);
+    slots_set(&job->primary_slot, row->primary_before ? row->primary_before : OLD);
     record_set(&job->before, row->before ? row->before : &BEFORE);
     record_set(&job->after, row->after ? row->after : &OURS);
     job->interruptions = row->interruptions;
@@ -256,13 +195,13 @@ START_TEST(on_start)
     g_autofree char *reason = NULL;
     const JobSlotRecord *after = row->after ? row->after : &OURS;
     g_autoptr(RaucStatus) status =
-        status_new(row->booted, text_or(row->primary, row->booted), row->now ? row->now : after);
+        slots_status(row->booted, text_or(row->primary, row->booted), row->now ? row->now : after);
     Observation seen = {status, row->same_boot ? "boot-1" : "boot-2", text_or(row->version, "2.0")};
     JobEvent event;
 
     set_job(job, row);
-    set_text(&slot_of(status, TARGET)->boot_status, text_or(row->boot_status, "good"));
-    set_text(&slot_of(status, TARGET)->status, row->status);
+    slots_set(&slots_get(status, TARGET)->boot_status, text_or(row->boot_status, "good"));
+    slots_set(&slots_get(status, TARGET)->status, row->status);
     event = verdict_on_start(job, &seen, &reason);
     ck_assert_msg(event == row->expected, "%s: %s, not %s", row->what, job_event_name(event),
                   job_event_name(row->expected));
@@ -317,7 +256,7 @@ START_TEST(on_attempt)
     g_autoptr(Job) job = job_new_in(JOB_INSTALLING);
     g_autoptr(GError) failure = NULL;
     g_autofree char *reason = NULL;
-    g_autoptr(RaucStatus) status = status_new(OLD, row->primary_is_target ? TARGET : OLD, &OURS);
+    g_autoptr(RaucStatus) status = slots_status(OLD, row->primary_is_target ? TARGET : OLD, &OURS);
     Observation seen = {status, "boot-1", "1.0"};
     JobEvent event;
 
@@ -354,11 +293,11 @@ START_TEST(on_attempt_with_the_target_primary_before)
         g_autoptr(Job) job = job_new_in(JOB_INSTALLING);
         g_autofree char *first = NULL;
         g_autofree char *second = NULL;
-        g_autoptr(RaucStatus) status = status_new(OLD, TARGET, ROWS[i].now);
+        g_autoptr(RaucStatus) status = slots_status(OLD, TARGET, ROWS[i].now);
         Observation seen = {status, "boot-1", "1.0"};
 
         record_set(&job->before, &BEFORE);
-        set_text(&job->primary_slot, TARGET);
+        slots_set(&job->primary_slot, TARGET);
         ck_assert_int_eq(verdict_on_attempt(job, &seen, NULL, 9, &first), ROWS[i].success);
         ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &second), ROWS[i].failure);
     }
@@ -371,7 +310,7 @@ START_TEST(on_attempt_without_a_primary)
     g_autoptr(Job) job = job_new_in(JOB_INSTALLING);
     g_autoptr(GError) error = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_COPY, "I/O");
     g_autofree char *reason = NULL;
-    g_autoptr(RaucStatus) status = status_new(OLD, NULL, &OURS);
+    g_autoptr(RaucStatus) status = slots_status(OLD, NULL, &OURS);
     Observation seen = {status, "boot-1", "1.0"};
 
     ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &reason), JOB_EVENT_FAIL);
@@ -383,16 +322,16 @@ END_TEST
 START_TEST(other_slot)
 {
     g_autoptr(Job) job = job_new_in(JOB_CONFIRMING);
-    g_autoptr(RaucStatus) status = status_new(TARGET, TARGET, &OURS);
+    g_autoptr(RaucStatus) status = slots_status(TARGET, TARGET, &OURS);
 
     ck_assert(verdict_other_slot_boots(job, status, TARGET));
     /* its attempts used up: pointing to it refills them */
-    set_text(&slot_of(status, OLD)->boot_status, "bad");
+    slots_set(&slots_get(status, OLD)->boot_status, "bad");
     ck_assert(verdict_other_slot_boots(job, status, TARGET));
-    set_text(&slot_of(status, OLD)->bootname, NULL);
+    slots_set(&slots_get(status, OLD)->bootname, NULL);
     ck_assert(!verdict_other_slot_boots(job, status, TARGET));
-    set_text(&slot_of(status, OLD)->bootname, "A");
-    set_text(&slot_of(status, OLD)->name, "rootfs.9");
+    slots_set(&slots_get(status, OLD)->bootname, "A");
+    slots_set(&slots_get(status, OLD)->name, "rootfs.9");
     ck_assert(!verdict_other_slot_boots(job, status, TARGET));
 }
 END_TEST
@@ -407,10 +346,10 @@ START_TEST(other_slot_of_the_old_one)
     g_autoptr(Job) job = job_new_in(JOB_UNDOING);
 
     for (gsize i = 0; i < G_N_ELEMENTS(ROWS); i++) {
-        g_autoptr(RaucStatus) status = status_new(OLD, OLD, &OURS);
+        g_autoptr(RaucStatus) status = slots_status(OLD, OLD, &OURS);
 
-        set_text(&slot_of(status, TARGET)->boot_status, ROWS[i].boot_status);
-        set_text(&slot_of(status, TARGET)->status, ROWS[i].status);
+        slots_set(&slots_get(status, TARGET)->boot_status, ROWS[i].boot_status);
+        slots_set(&slots_get(status, TARGET)->status, ROWS[i].status);
         ck_assert_int_eq(verdict_other_slot_boots(job, status, OLD), ROWS[i].boots);
     }
 }
@@ -429,7 +368,7 @@ START_TEST(target_changed)
 
     for (gsize i = 0; i < G_N_ELEMENTS(ROWS); i++) {
         g_autoptr(Job) job = job_new_in(JOB_REBOOT_WAIT);
-        g_autoptr(RaucStatus) status = status_new(OLD, TARGET, ROWS[i].now);
+        g_autoptr(RaucStatus) status = slots_status(OLD, TARGET, ROWS[i].now);
 
         record_set(&job->after, ROWS[i].after);
         ck_assert_msg(verdict_target_changed(job, status) == ROWS[i].changed, "row %zu", i);
@@ -452,7 +391,7 @@ START_TEST(target_written)
 
     for (gsize i = 0; i < G_N_ELEMENTS(ROWS); i++) {
         g_autoptr(Job) job = job_new_in(JOB_UNDOING);
-        g_autoptr(RaucStatus) status = status_new(OLD, OLD, ROWS[i].now);
+        g_autoptr(RaucStatus) status = slots_status(OLD, OLD, ROWS[i].now);
 
         record_set(&job->before, ROWS[i].before);
         job->written = ROWS[i].seen_writing;
@@ -463,9 +402,9 @@ END_TEST
 
 START_TEST(record_of_a_slot)
 {
-    g_autoptr(RaucStatus) status = status_new(OLD, OLD, &OURS);
+    g_autoptr(RaucStatus) status = slots_status(OLD, OLD, &OURS);
     JobSlotRecord nothing = verdict_record(NULL);
-    JobSlotRecord record = verdict_record(slot_of(status, TARGET));
+    JobSlotRecord record = verdict_record(slots_get(status, TARGET));
 
     ck_assert(nothing.installed_count == 0 && !nothing.version && !nothing.hash &&
               !nothing.installed_timestamp && !nothing.activated_timestamp);

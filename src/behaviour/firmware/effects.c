@@ -57,6 +57,8 @@ static void mark_refused(Firmware *firmware, JobEffect effect)
     };
 
     effect_later(firmware);
+    if (effect == JOB_EFFECT_MARK_GOOD)
+        firmware->mark_good_refused++;
     if (firmware->effect_tries < TRIES[effect])
         return;
     if (effect == JOB_EFFECT_MARK_GOOD) {
@@ -144,32 +146,36 @@ static gboolean run_fetch(Firmware *firmware)
     return TRUE;
 }
 
+static void end_attempt(Firmware *firmware, const GError *error)
+{
+    firmware->attempt = ATTEMPT_ENDED;
+    g_clear_error(&firmware->attempt_error);
+    firmware->attempt_error = g_error_copy(error);
+    firmware_forget_status(firmware);
+}
+
 static void install_answered(const GError *error, gpointer user_data)
 {
     Firmware *firmware = user_data;
 
     firmware->calling = FALSE;
-    if (firmware->job && firmware->job->state == JOB_UNDOING && !error) {
-        firmware_abort(firmware); /* cancelled before RAUC had said yes */
-    } else if (firmware->job && firmware->job->state == JOB_INSTALLING) {
+    firmware->abort_ours =
+        firmware->abort_ours && !error; /* cancelled meanwhile: nothing to abort */
+    if (firmware->job && firmware->job->state == JOB_INSTALLING) {
         firmware->progress_ms = clock_boottime_ms(firmware->clock);
-        if (!error) {
-            if (firmware->attempt == ATTEMPT_CALLED)
-                firmware->attempt = ATTEMPT_RUNNING;
-        } else if (error->code ==
-                   RAUC_ERROR_BUSY) { /* somebody else was quicker: wait, nothing is charged */
-            g_message("RAUC is at work for somebody else; the installation waits");
-            firmware->attempt = ATTEMPT_NONE;
-            firmware->effects[0] = JOB_EFFECT_INSTALL;
-            firmware->n_effects = 1;
-        } else {
-            firmware->attempt = ATTEMPT_ENDED;
-            g_clear_error(&firmware->attempt_error);
-            firmware->attempt_error = g_error_copy(error);
-            firmware_forget_status(firmware);
-        }
+        if (error)
+            end_attempt(firmware, error);
+        else if (firmware->attempt == ATTEMPT_CALLED)
+            firmware->attempt = ATTEMPT_RUNNING;
     }
     firmware_advance(firmware);
+}
+
+/* Somebody else's install came between the snapshot and ours: a new snapshot is needed. */
+static gboolean snapshot_is_stale(const Firmware *firmware)
+{
+    return verdict_target_written(firmware->job, firmware->status) ||
+           g_strcmp0(firmware->status->primary, firmware->job->primary_slot) != 0;
 }
 
 static gboolean run_install(Firmware *firmware)
@@ -177,10 +183,17 @@ static gboolean run_install(Firmware *firmware)
     g_autofree char *reason = NULL;
     g_autofree char *url = location_for_rauc(firmware->job->location, &reason);
     g_autofree char *shown = firmware_location_for_people(firmware->job->location);
+    g_autoptr(GError) refusal = NULL;
 
-    if (!url) { /* a location that this version refuses, kept by another version */
-        firmware->attempt = ATTEMPT_ENDED;
-        firmware->attempt_error = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_FORMAT, reason);
+    if (!firmware->status)
+        return FALSE;
+    if (!url) /* a location that this version refuses, kept by another version */
+        refusal = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_FORMAT, reason);
+    else if (snapshot_is_stale(firmware))
+        refusal =
+            g_error_new_literal(RAUC_ERROR, RAUC_ERROR_BUSY, "RAUC was at work for somebody else");
+    if (refusal) {
+        end_attempt(firmware, refusal);
         effect_done(firmware);
         return TRUE;
     }
@@ -204,15 +217,21 @@ void firmware_abort(Firmware *firmware)
 
 static gboolean run_abort(Firmware *firmware)
 {
-    firmware_abort(firmware);
+    if (firmware->abort_ours)
+        firmware_abort(firmware);
+    firmware->abort_ours = FALSE;
     effect_done(firmware);
     return TRUE;
 }
 
+/* Every reboot waits for leave; a leave is good for one. */
 static gboolean run_reboot(Firmware *firmware)
 {
     g_autoptr(GError) error = NULL;
 
+    if (!firmware->reboot_allowed)
+        return FALSE;
+    firmware->reboot_allowed = FALSE;
     firmware->reboot_asked_ms = clock_boottime_ms(firmware->clock);
     firmware->reboot_asked++;
     if (!firmware->events.reboot(firmware->user_data, &error))

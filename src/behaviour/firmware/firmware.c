@@ -29,6 +29,23 @@ void firmware_forget_status(Firmware *firmware)
 /* ------------------------------------------------------------------------------------------------------------
  * the loop */
 
+static void ask_later(Firmware *firmware)
+{
+    gint64 delay = (gint64)FIRMWARE_EFFECT_RETRY_MS << MIN(firmware->query_tries, 10);
+
+    firmware->query_tries++;
+    firmware->query_not_before_ms = now(firmware) + MIN(delay, FIRMWARE_EFFECT_RETRY_MAX_MS);
+    if (firmware->untold_since_ms < 0)
+        firmware->untold_since_ms = now(firmware);
+}
+
+/* How an install ended is decided by the primary slot; a loader backend that fails once must not decide it. */
+static gboolean is_undecided(const Firmware *firmware, const RaucStatus *status)
+{
+    return !status->primary && firmware->job && firmware->job->state == JOB_INSTALLING &&
+           firmware->primary_tries < FIRMWARE_PRIMARY_TRIES;
+}
+
 static void status_arrived(RaucStatus *status, const GError *error, gpointer user_data)
 {
     Firmware *firmware = user_data;
@@ -36,10 +53,17 @@ static void status_arrived(RaucStatus *status, const GError *error, gpointer use
     firmware->asking = FALSE;
     if (error) {
         g_info("RAUC does not tell the state of its slots: %s", error->message);
-        firmware->query_not_before_ms = now(firmware) + FIRMWARE_EFFECT_RETRY_MS;
+        ask_later(firmware);
+    } else if (is_undecided(firmware, status)) {
+        g_info("RAUC does not tell which slot is primary");
+        firmware->primary_tries++;
+        rauc_status_free(status);
+        ask_later(firmware);
     } else {
         firmware_forget_status(firmware);
         firmware->status = status;
+        firmware->untold_since_ms = -1;
+        firmware->query_tries = 0;
     }
     firmware_advance(firmware);
 }
@@ -65,10 +89,19 @@ static void watch_attempt(Firmware *firmware)
         g_critical("cannot restart RAUC: %s; it is tried again", error->message);
 }
 
+/* Never while RAUC writes a slot. */
+gboolean firmware_wants_reboot(const Firmware *firmware)
+{
+    if (!firmware->job || firmware->reboot_allowed || rauc_presence(firmware->rauc) == RAUC_BUSY)
+        return FALSE;
+    return (firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT) ||
+           (firmware->seen && firmware->job->state == JOB_REBOOT_WAIT);
+}
+
 static void tell(Firmware *firmware)
 {
     gboolean health = firmware_wants_health(firmware);
-    gboolean reboot = firmware->job && firmware->seen && firmware->job->state == JOB_REBOOT_WAIT;
+    gboolean reboot = firmware_wants_reboot(firmware);
 
     if (health != firmware->told_health) {
         firmware->told_health = health;
@@ -76,7 +109,8 @@ static void tell(Firmware *firmware)
     }
     if (reboot != firmware->told_reboot) {
         firmware->told_reboot = reboot;
-        firmware->events.wants_reboot(reboot, firmware->user_data);
+        firmware->events.wants_reboot(reboot, reboot && firmware->job->state == JOB_REBOOTING,
+                                      firmware->user_data);
     }
 }
 
@@ -89,7 +123,8 @@ static void after_step(Firmware *firmware, JobEvent event)
         g_critical("job=%" G_GINT64_FORMAT " the charger stays with its new firmware: %s",
                    firmware->last->id, firmware->last->reason);
     if (event == JOB_EVENT_SILENT) {
-        firmware->absent_since_ms = now(firmware);
+        *(firmware->absent_since_ms >= 0 ? &firmware->absent_since_ms
+                                         : &firmware->untold_since_ms) = now(firmware);
         return;
     }
     if (event == JOB_EVENT_RESUME &&
@@ -149,10 +184,10 @@ static void set_timer(Firmware *firmware, gboolean store_failed)
                         firmware);
     else if (at < 0)
         clock_timer_clear(firmware->clock, &firmware->timer);
-    else /* what is overdue waits for something else, which will tell; a second keeps it from
-            spinning */
+    else
         clock_timer_set(firmware->clock, &firmware->timer,
-                        delay > 0 ? MIN(delay, FIRMWARE_MAX_WAKE_MS) : 1000, look_again, firmware);
+                        delay > 0 ? MIN(delay, FIRMWARE_MAX_WAKE_MS) : FIRMWARE_BLOCKED_LOOK_MS,
+                        look_again, firmware);
 }
 
 void firmware_advance(Firmware *firmware)
@@ -197,7 +232,7 @@ Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, C
     firmware->clock = clock;
     firmware->events = *events;
     firmware->user_data = user_data;
-    firmware->reboot_asked_ms = firmware->retry_at_ms = -1;
+    firmware->reboot_asked_ms = firmware->retry_at_ms = firmware->untold_since_ms = -1;
     firmware->started_ms = firmware->absent_since_ms = clock_boottime_ms(clock);
     return firmware;
 }
@@ -242,12 +277,25 @@ static gboolean load(Firmware *firmware, GError **error)
     return TRUE;
 }
 
+static void start_again(gpointer user_data)
+{
+    firmware_start(user_data);
+}
+
+/* A store that cannot be read is not a store without a job: nothing is begun before it can. */
 void firmware_start(Firmware *firmware)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!load(firmware, &error))
-        g_critical("cannot read the jobs: %s", error->message);
+    if (!load(firmware, &error)) {
+        g_critical("cannot read the jobs: %s; it is tried again", error->message);
+        g_clear_pointer(&firmware->job, job_free);
+        g_clear_pointer(&firmware->waiting, job_free);
+        g_clear_pointer(&firmware->last, job_free);
+        clock_timer_set(firmware->clock, &firmware->timer, FIRMWARE_STORE_RETRY_MS, start_again,
+                        firmware);
+        return;
+    }
     firmware->started = TRUE;
     if (firmware->job) {
         firmware->job_at_start = TRUE;
@@ -278,17 +326,25 @@ static Job *job_from_request(const Firmware *firmware, const FirmwareRequest *re
     job->location = g_strdup(request->location);
     job->has_retrieve_date = request->has_retrieve_date;
     job->retrieve_date_ms = request->retrieve_date_ms;
-    job->retries = request->retries >= 0 ? (guint)MIN(request->retries, G_MAXINT)
+    job->retries = request->retries >= 0 ? (guint)MIN(request->retries, FIRMWARE_MAX_RETRIES)
                                          : firmware->config.default_retries;
-    job->retry_interval_s = request->retry_interval_s >= 0
-                                ? (guint)MIN(request->retry_interval_s, G_MAXINT)
-                                : firmware->config.default_retry_interval_s;
+    job->retry_interval_s =
+        request->retry_interval_s >= 0
+            ? (guint)MIN(request->retry_interval_s, FIRMWARE_MAX_RETRY_INTERVAL_S)
+            : firmware->config.default_retry_interval_s;
     job->created_ms = clock_best_ms(firmware->clock);
     return job;
 }
 
+/* A CSMS that repeats its request before it took the status gets that one only. */
 static gboolean say_again(Firmware *firmware, GError **error)
 {
+    guint rows = 0;
+
+    if (!outbox_count(firmware->store, &rows, error))
+        return FALSE;
+    if (rows > 0)
+        return TRUE;
     g_message("job=%" G_GINT64_FORMAT
               " requested again after it was installed: its last status again",
               firmware->last->id);
@@ -332,6 +388,8 @@ gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GE
 
 gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
 {
+    gboolean at_work;
+
     if (!firmware->job) {
         g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE, "no update is under way");
         return FALSE;
@@ -354,8 +412,10 @@ gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
                             "there is no other slot to go back to");
         return FALSE;
     }
+    at_work = firmware->attempt == ATTEMPT_CALLED || firmware->attempt == ATTEMPT_RUNNING;
     if (!firmware_apply(firmware, JOB_EVENT_CANCEL, reason, error))
         return FALSE;
+    firmware->abort_ours = at_work;
     firmware_advance(firmware);
     return TRUE;
 }
@@ -363,10 +423,22 @@ gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
 /* -------------------------------------------------------------------------------------------------
  * what the world does */
 
+static gboolean attempt_was_lost(const Firmware *firmware)
+{
+    return firmware->attempt == ATTEMPT_ENDED && firmware->attempt_error &&
+           firmware->attempt_error->code == RAUC_ERROR_GONE;
+}
+
 void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
 {
     firmware_forget_status(firmware);
     firmware->query_not_before_ms = 0;
+    firmware->query_tries = 0;
+    if (presence != RAUC_IDLE)
+        firmware->untold_since_ms = -1;
+    if (presence == RAUC_BUSY)
+        firmware->reboot_allowed =
+            FALSE; /* leave is for now, not for after somebody's installation */
     if (presence == RAUC_ABSENT) {
         firmware->absent_since_ms = now(firmware);
         if (firmware->job && firmware->job->state == JOB_INSTALLING &&
@@ -382,16 +454,21 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
         firmware->absent_since_ms = -1;
         if (firmware->attempt == ATTEMPT_NONE)
             firmware->progress_ms = now(firmware);
+        if (presence == RAUC_BUSY &&
+            attempt_was_lost(firmware)) { /* RAUC was only mute for a while */
+            firmware->attempt = ATTEMPT_RUNNING;
+            firmware->progress_ms = now(firmware);
+        }
     }
     firmware->aborting = firmware->aborting && presence == RAUC_BUSY;
     firmware_advance(firmware);
 }
 
-/* RAUC's fixed steps are 0, 20, 40, 60, 80, 90, 100; anything between shows that it counts while it
- * copies. */
-static gboolean is_copy_percent(int percent)
+/* Per cent that rise within one step of RAUC show that it counts while it copies; older ones only count their steps. */
+static gboolean counts_while_copying(const Firmware *firmware, int percent, const char *message)
 {
-    return percent > 80 && percent < 100 && percent != 90;
+    return percent > 80 && percent < 100 && percent > firmware->percent &&
+           g_strcmp0(message, firmware->message) == 0;
 }
 
 void firmware_rauc_progress(Firmware *firmware, int percent, const char *message)
@@ -401,13 +478,13 @@ void firmware_rauc_progress(Firmware *firmware, int percent, const char *message
     if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
         firmware->attempt == ATTEMPT_NONE)
         return;
+    if (counts_while_copying(firmware, percent, message))
+        firmware->percent_seen = TRUE;
     firmware->percent = percent;
     g_free(firmware->message);
     firmware->message = g_strdup(message);
     if (percent >= 80 && percent < 100)
         firmware->writing = TRUE;
-    if (is_copy_percent(percent))
-        firmware->percent_seen = TRUE;
     if (firmware->events.changed)
         firmware->events.changed(firmware->user_data);
     firmware_advance(firmware);
@@ -432,7 +509,7 @@ void firmware_time_changed(Firmware *firmware)
 
 void firmware_reboot_allowed(Firmware *firmware)
 {
-    firmware->reboot_allowed = firmware->job && firmware->job->state == JOB_REBOOT_WAIT;
+    firmware->reboot_allowed = firmware_wants_reboot(firmware);
     firmware_advance(firmware);
 }
 

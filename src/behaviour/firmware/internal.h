@@ -26,7 +26,13 @@
 #define FIRMWARE_POINT_TRIES    10 /* about half an hour; then a reboot without a mark */
 #define FIRMWARE_UNDO_TRIES     10 /* of each of the two marks; then the CSMS is told all the same */
 #define FIRMWARE_ABORT_AGAIN_MS 60000
-#define FIRMWARE_MAX_WAKE_MS    3600000
+#define FIRMWARE_MARK_GOOD_TRIES                                                                   \
+    10 /* then a healthy slot is given up all the same at the deadline */
+#define FIRMWARE_PRIMARY_TRIES        5
+#define FIRMWARE_BLOCKED_LOOK_MS      10000 /* what is overdue waits for something that will tell */
+#define FIRMWARE_MAX_RETRIES          100
+#define FIRMWARE_MAX_RETRY_INTERVAL_S 86400
+#define FIRMWARE_MAX_WAKE_MS          3600000
 
 /* The install attempt of this process. */
 typedef enum {
@@ -57,6 +63,10 @@ struct _Firmware {
     /* RAUC as last asked; NULL when it has to be asked (again) */
     RaucStatus *status;
     gboolean asking;
+    gint64
+        untold_since_ms; /* boottime since when a RAUC that is there does not tell its slots; -1 */
+    guint query_tries;   /* refused in a row */
+    guint primary_tries; /* answers without a primary slot, in a row */
     gint64 absent_since_ms; /* boottime; -1 while RAUC is there */
     gint64 query_not_before_ms;
 
@@ -66,9 +76,10 @@ struct _Firmware {
     gboolean percent_seen; /* this RAUC shows per cent while it copies */
     int percent;
     char *message;
-    gint64 progress_ms; /* boottime of the last progress */
-    gboolean aborting;  /* RAUC was restarted for a cancel and is still at work */
-    gboolean stalled;   /* the watchdog has aborted the attempt */
+    gint64 progress_ms;  /* boottime of the last progress */
+    gboolean abort_ours; /* cancelled while RAUC was at work for this job */
+    gboolean aborting;   /* RAUC was restarted for a cancel and is still at work */
+    gboolean stalled;    /* the watchdog has aborted the attempt */
 
     JobEffect effects[JOB_MAX_EFFECTS];
     guint n_effects;
@@ -78,6 +89,8 @@ struct _Firmware {
     gint64 boot_mark_not_before_ms;
     gboolean calling;  /* a Mark or InstallBundle is not answered yet */
     JobEffect marking; /* the effect of the last Mark */
+
+    guint mark_good_refused; /* in this state */
 
     /* results of effects and inputs, until a step has used them */
     gboolean marked, undone, healthy, reboot_allowed;

@@ -57,20 +57,30 @@ char *location_for_rauc(const char *location, char **ret_reason)
     return g_steal_pointer(&url);
 }
 
-/* Works on text, not on a parsed URL, so that it also hides the password in what is not quite an
- * URL: there a password may hold a '/', and everything up to the last '@' is hidden. */
+static gboolean has_host(const char *location)
+{
+    g_autoptr(GUri) uri =
+        g_uri_parse(location, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
+
+    return uri && g_uri_get_host(uri) && *g_uri_get_host(uri);
+}
+
+/* Works on text, not on a parsed URL, so that it also hides the password in what is not quite an URL: there a password may
+ * hold a '/', and everything up to the last '@' is hidden.  A query is hidden, too: it may be a signature that gives access. */
 char *firmware_location_for_people(const char *location)
 {
-    gboolean is_url =
-        g_uri_is_valid(location, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
+    gboolean is_url = has_host(location);
     const char *authority = strstr(location, "://");
     const char *at = NULL;
+    const char *rest;
+    gsize shown;
 
     authority = authority ? authority + strlen("://") : location;
     for (const char *c = authority; *c && !(is_url && strchr("/?#", *c)); c++)
         if (*c == '@')
             at = c;
-    if (!at)
-        return g_strdup(location);
-    return g_strdup_printf("%.*s***%s", (int)(authority - location), location, at);
+    rest = at ? at : authority;
+    shown = strcspn(rest, "?#");
+    return g_strdup_printf("%.*s%s%.*s%s", (int)(authority - location), location, at ? "***" : "",
+                           (int)shown, rest, rest[shown] ? "?***" : "");
 }

@@ -128,6 +128,7 @@ static void bring_forward(Job *job, JobEvent event, JobState next, const JobFact
     case JOB_EVENT_REFUSED:
         job->attempts++;
         break;
+    case JOB_EVENT_SILENT: /* as often as an installation may be interrupted, and no more */
     case JOB_EVENT_INTERRUPTED:
     case JOB_EVENT_INTERRUPTED_LAST:
         job->interruptions++;

@@ -111,10 +111,16 @@ static Finding observe_downloading(const Firmware *firmware)
     return (Finding){JOB_EVENT_FETCH_FAIL_LAST, g_strdup(firmware->fetch_failure)};
 }
 
+/* Not on the bus, or there and not telling its slots: there is no verdict without it. */
+static gint64 mute_since(const Firmware *firmware)
+{
+    return firmware->absent_since_ms >= 0 ? firmware->absent_since_ms : firmware->untold_since_ms;
+}
+
 static gboolean absent_too_long(const Firmware *firmware)
 {
-    return firmware->absent_since_ms >= 0 &&
-           now(firmware) - firmware->absent_since_ms >= firmware->config.absent_timeout_ms;
+    return mute_since(firmware) >= 0 &&
+           now(firmware) - mute_since(firmware) >= firmware->config.absent_timeout_ms;
 }
 
 /* The running slot is to be confirmed before its fallback is overwritten; but a slot that never
@@ -128,7 +134,7 @@ static gboolean boot_is_settled(const Firmware *firmware)
 static Finding observe_install_wait(const Firmware *firmware)
 {
     if (absent_too_long(firmware))
-        return (Finding){JOB_EVENT_FAIL_LAST, g_strdup("RAUC is not running")};
+        return (Finding){JOB_EVENT_FAIL_LAST, g_strdup("RAUC does not answer")};
     if (!firmware->status || rauc_presence(firmware->rauc) != RAUC_IDLE ||
         !boot_is_settled(firmware))
         return NOTHING;
@@ -145,7 +151,7 @@ static Finding observe_installing(const Firmware *firmware)
                         firmware->config.firmware_version};
     Finding finding;
 
-    if (firmware->writing && firmware->job->wire < JOB_WIRE_INSTALLING)
+    if (firmware->writing && (!firmware->job->written || firmware->job->wire < JOB_WIRE_INSTALLING))
         return found(JOB_EVENT_WRITING);
     if (firmware->attempt != ATTEMPT_ENDED || !firmware->status)
         return NOTHING;
@@ -207,24 +213,33 @@ static gint64 deadline(const Firmware *firmware)
     return firmware->job->confirm_boottime_ms + firmware->config.health_timeout_ms;
 }
 
+/* A slot that is healthy is given up only when RAUC refuses for good to mark it. */
+static gboolean may_become_good(const Firmware *firmware)
+{
+    return firmware->healthy && firmware->mark_good_refused < FIRMWARE_MARK_GOOD_TRIES;
+}
+
+static Finding deadline_passed(const Firmware *firmware)
+{
+    if (!firmware->status)
+        return NOTHING;
+    if (!verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))
+        return (Finding){
+            JOB_EVENT_NO_FALLBACK,
+            g_strdup("the new firmware failed its health checks, and no other slot would boot")};
+    return (Finding){JOB_EVENT_DEADLINE,
+                     g_strdup("the new firmware did not pass its health checks in time")};
+}
+
 static Finding observe_confirming(const Firmware *firmware)
 {
     gboolean never = firmware->config.mark_good == FIRMWARE_MARK_NEVER;
 
     if (firmware->marked || (firmware->healthy && never))
         return found(JOB_EVENT_MARKED);
-    if (now(firmware) >= deadline(firmware)) {
-        if (!firmware->status)
-            return NOTHING;
-        if (!verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))
-            return (Finding){
-                JOB_EVENT_NO_FALLBACK,
-                g_strdup(
-                    "the new firmware failed its health checks, and no other slot would boot")};
-        return (Finding){JOB_EVENT_DEADLINE,
-                         g_strdup("the new firmware did not pass its health checks in time")};
-    }
-    if (firmware->healthy && now(firmware) >= firmware->effect_not_before_ms &&
+    if (!may_become_good(firmware))
+        return now(firmware) >= deadline(firmware) ? deadline_passed(firmware) : NOTHING;
+    if (now(firmware) >= firmware->effect_not_before_ms &&
         rauc_presence(firmware->rauc) == RAUC_IDLE)
         return found(JOB_EVENT_HEALTHY);
     return NOTHING;
@@ -275,9 +290,10 @@ static gboolean needs_rauc(const Firmware *firmware)
  * marks the slot good. */
 static Finding observe_silence(const Firmware *firmware)
 {
-    if (!needs_rauc(firmware) || !absent_too_long(firmware))
+    if (!needs_rauc(firmware) || !absent_too_long(firmware) ||
+        firmware->job->interruptions >= JOB_MAX_INTERRUPTIONS)
         return NOTHING;
-    return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC is not running; rebooting without a mark")};
+    return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC does not answer; rebooting without a mark")};
 }
 
 Finding firmware_observe(Firmware *firmware)
@@ -367,7 +383,7 @@ static gint64 state_looks_at(const Firmware *firmware)
     case JOB_ROLLING_BACK:
         return reboot_again_at(firmware);
     case JOB_CONFIRMING:
-        return deadline(firmware);
+        return may_become_good(firmware) ? -1 : deadline(firmware);
     case JOB_UNDOING:
         return firmware->aborting ? firmware->progress_ms + FIRMWARE_ABORT_AGAIN_MS : -1;
     default:
@@ -387,9 +403,9 @@ gint64 firmware_next_look_ms(const Firmware *firmware)
         sooner(&next, firmware->query_not_before_ms);
     if (!firmware->job)
         return next;
-    if (firmware->absent_since_ms >= 0 &&
+    if (mute_since(firmware) >= 0 &&
         (needs_rauc(firmware) || firmware->job->state == JOB_INSTALL_WAIT))
-        sooner(&next, firmware->absent_since_ms + firmware->config.absent_timeout_ms);
+        sooner(&next, mute_since(firmware) + firmware->config.absent_timeout_ms);
     if (firmware_watches(firmware))
         sooner(&next, firmware_watchdog_ms(firmware));
     if (firmware->seen && !firmware->calling)

@@ -80,7 +80,10 @@ static void enter_state(Firmware *firmware, const JobStep *step)
     firmware->stalled = FALSE;
     g_clear_pointer(&firmware->fetch_failure, g_free);
     firmware->writing = firmware->percent_seen = FALSE;
-    firmware->marked = firmware->undone = firmware->reboot_allowed = FALSE;
+    firmware->marked = firmware->undone = FALSE;
+    if (state != JOB_REBOOTING) /* there the leave that led to it is used */
+        firmware->reboot_allowed = FALSE;
+    firmware->mark_good_refused = firmware->primary_tries = 0;
     firmware->reboot_asked = 0;
     firmware->reboot_asked_ms = -1;
     firmware->retry_at_ms = state == JOB_RETRY_WAIT ? step->job->retry_boottime_ms : -1;

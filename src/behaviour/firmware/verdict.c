@@ -168,6 +168,16 @@ static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_r
     return JOB_EVENT_BOOT_OLD;
 }
 
+/* The loader may point to the new slot, and nobody can say: the safe side is to take it back. */
+static gboolean primary_unknown_after_write(const Job *job, const RaucStatus *status,
+                                            char **ret_reason)
+{
+    if (status->primary || !verdict_target_written(job, status))
+        return FALSE;
+    *ret_reason = g_strdup("RAUC wrote the slot, but does not tell which slot is primary");
+    return TRUE;
+}
+
 JobEvent verdict_on_start(const Job *job, const Observation *seen, char **ret_reason)
 {
     const RaucSlot *booted = rauc_status_booted(seen->status);
@@ -176,6 +186,8 @@ JobEvent verdict_on_start(const Job *job, const Observation *seen, char **ret_re
     if (g_strcmp0(job->boot_id, seen->boot_id) == 0) {
         if (job->state != JOB_INSTALLING)
             return JOB_EVENT_RESUME;
+        if (primary_unknown_after_write(job, seen->status, ret_reason))
+            return JOB_EVENT_FAIL_ACTIVATED;
         return activated_by_job(job, seen->status) ? JOB_EVENT_ACTIVATED
                                                    : interrupted(job, ret_reason);
     }
@@ -203,8 +215,8 @@ static JobEvent failed_attempt(const Job *job, const GError *failure, guint max_
         return last ? JOB_EVENT_REFUSED : JOB_EVENT_FAIL;
     case RAUC_ERROR_RETRIEVAL:
     case RAUC_ERROR_COPY:
-    case RAUC_ERROR_BUSY:
     case RAUC_ERROR_GONE:
+    case RAUC_ERROR_BUSY: /* judged before */
         break;
     }
     return last ? JOB_EVENT_FAIL_LAST : JOB_EVENT_FAIL;
@@ -215,6 +227,15 @@ JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const GErro
 {
     gboolean activated = activated_by_job(job, seen->status);
 
+    if (failure && failure->code == RAUC_ERROR_BUSY) { /* ours never began: not charged */
+        JobEvent event = interrupted(job, ret_reason);
+
+        g_free(*ret_reason);
+        *ret_reason = g_strdup(failure->message);
+        return event;
+    }
+    if (primary_unknown_after_write(job, seen->status, ret_reason))
+        return JOB_EVENT_FAIL_ACTIVATED;
     *ret_reason = failure ? g_strdup(failure->message) : NULL;
     if (activated) {
         gboolean reported = failure && failure->code != RAUC_ERROR_GONE;
@@ -239,6 +260,6 @@ gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, cons
         return FALSE;
     /* It ran when the job began, and no one wrote it since: only its attempts can be used up. */
     if (g_strcmp0(name, job->booted_slot) == 0)
-        return TRUE;
+        return !slot_failed(other);
     return g_strcmp0(other->boot_status, "good") == 0 && !slot_failed(other);
 }

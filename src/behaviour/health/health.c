@@ -82,12 +82,19 @@ static GPtrArray *list_commands(const char *directory, GError **error)
 
     if (!dir)
         return NULL;
-    while ((name = g_dir_read_name(dir)) && paths->len < HEALTH_MAX_COMMANDS) {
+    while ((name = g_dir_read_name(dir))) {
         g_autofree char *path = g_build_filename(directory, name, NULL);
 
         if (name[0] != '.' && g_file_test(path, G_FILE_TEST_IS_REGULAR) &&
             g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
             g_ptr_array_add(paths, g_steal_pointer(&path));
+        if (paths->len > HEALTH_MAX_COMMANDS)
+            break;
+    }
+    if (paths->len > HEALTH_MAX_COMMANDS) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s holds more than %d commands",
+                    directory, HEALTH_MAX_COMMANDS);
+        return NULL;
     }
     g_ptr_array_sort(paths, by_name);
     return g_steal_pointer(&paths);

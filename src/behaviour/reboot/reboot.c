@@ -17,8 +17,8 @@ struct _Reboot {
     gboolean asked;
     gint64 asked_ms;
     gboolean permitted;
-    char *inhibitors; /* ours; NULL: nobody */
-    char *blockers;   /* logind's; NULL: nobody */
+    char *inhibitors;        /* ours; NULL: nobody */
+    char *blockers;          /* logind's; NULL: nobody */
     gint64 holders_until_ms; /* they may still come back */
     guint outbox;
     guint timer;
@@ -99,6 +99,13 @@ static void look_later(Reboot *reboot, gboolean poll)
         clock_timer_set(reboot->clock, &reboot->timer, next, look, reboot);
 }
 
+static gboolean is_held(const Reboot *reboot)
+{
+    return (reboot->config.permission_required && !reboot->permitted) ||
+           (reboot->inhibitors && inhibitors_count(reboot)) || outbox_counts(reboot) ||
+           holders_left_ms(reboot) > 0;
+}
+
 static void allow(Reboot *reboot)
 {
     reboot->asked = reboot->permitted = FALSE;
@@ -117,10 +124,12 @@ static void logind_answered(const char *who, gpointer user_data)
     reboot->blockers = g_strdup(who);
     if (!reboot->asked)
         return;
-    if (!who || !inhibitors_count(reboot))
-        allow(reboot);
-    else
+    if (is_held(reboot)) /* by what came while logind was asked */
+        look_later(reboot, FALSE);
+    else if (who && inhibitors_count(reboot))
         look_later(reboot, TRUE);
+    else
+        allow(reboot);
 }
 
 /* logind comes last: it has to be asked, and only its answer of this moment counts. */
@@ -130,9 +139,7 @@ static void look(gpointer user_data)
 
     if (!reboot->asked || reboot->logind)
         return;
-    if ((reboot->config.permission_required && !reboot->permitted) ||
-        (reboot->inhibitors && inhibitors_count(reboot)) || outbox_counts(reboot) ||
-        holders_left_ms(reboot) > 0) {
+    if (is_held(reboot)) {
         look_later(reboot, FALSE);
         return;
     }
@@ -145,10 +152,11 @@ void reboot_await_holders(Reboot *reboot)
     reboot->holders_until_ms = clock_boottime_ms(reboot->clock) + REBOOT_RETAKE_MS;
 }
 
-void reboot_ask(Reboot *reboot)
+void reboot_ask(Reboot *reboot, gboolean permitted)
 {
     g_autofree char *waits = NULL;
 
+    reboot->permitted = reboot->permitted || permitted;
     if (reboot->asked)
         return;
     reboot->asked = TRUE;

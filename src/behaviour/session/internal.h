@@ -27,6 +27,7 @@ struct _Session {
     gboolean *inoperative; /* connectors + 1 entries, as ChangeAvailability left them */
 
     gboolean connected;
+    gboolean answering; /* a CALL of the CSMS: what it causes goes out after its answer */
     gboolean firmware_status_wanted; /* TriggerMessage: queued behind the outbox */
     guint outbox_rows;
     gint64 outbox_not_before_ms;

@@ -175,9 +175,14 @@ static gboolean pump_heartbeat(Session *session)
 /* A heartbeat that is due comes first: whatever is sent puts it off, and it is what keeps the time right. */
 static void pump_accepted(Session *session)
 {
-    if (pump_heartbeat(session) || pump_outbox(session) || pump_firmware_status(session))
+    if (pump_heartbeat(session))
         return;
-    pump_queue(session, FALSE);
+    if (ocpp_calls_has(session->calls, "StatusNotification")) { /* CE 3.22: before the outbox */
+        pump_queue(session, FALSE);
+        return;
+    }
+    if (!pump_outbox(session) && !pump_firmware_status(session))
+        pump_queue(session, FALSE);
 }
 
 static void pump_pending(Session *session)
@@ -322,6 +327,8 @@ void session_pump(Session *session)
 {
     OcppCallInfo info = {0};
 
+    if (session->answering)
+        return;
     if (ocpp_calls_expire(session->calls, now(session), &info)) {
         call_ended(session, OCPP_CALL_TIMEOUT, &info, NULL);
         ocpp_call_info_clear(&info);
@@ -340,7 +347,9 @@ static void call_came(Session *session, const OcppFrame *call)
         g_info("%s is not answered: this charge point is Rejected", call->action);
         return;
     }
+    session->answering = TRUE;
     text = session_answer(session, call);
+    session->answering = FALSE;
     if (!send_text(session, text))
         g_warning("the answer to %s could not be sent", call->action);
 }
