@@ -16,8 +16,10 @@ typedef struct _Command Command;
 typedef void (*CommandDone)(gboolean ok, const char *words, gpointer user_data);
 
 /* NULL with `error` when it cannot be started.  After `timeout_s` it is killed with all of its process group. */
-Command *command_start(const char *const *argv, guint timeout_s, CommandDone done, gpointer user_data, GError **error);
+Command *command_start(const char *const *argv, guint timeout_s, CommandDone done,
+                       gpointer user_data, GError **error);
 /* The same for a command line, split by the rules of a shell. */
-Command *command_start_line(const char *line, guint timeout_s, CommandDone done, gpointer user_data, GError **error);
+Command *command_start_line(const char *line, guint timeout_s, CommandDone done, gpointer user_data,
+                            GError **error);
 /* Kills it; `done` is not called. */
 void command_cancel(Command *command);

@@ -48,7 +48,8 @@ typedef struct {
     /* Something was put into the outbox. */
     void (*outbox)(gpointer user_data);
     /* The job waits for leave to reboot (answer: firmware_reboot_allowed()), or does not any more.
-     * `granted`: permission was given before, the reboot just did not come. */
+     * `granted`: no permission is needed, but for inhibitors: a reboot that was permitted and did not
+     * come, or one that takes a failed firmware back. */
     void (*wants_reboot)(gboolean wants, gboolean granted, gpointer user_data);
     /* Ask the system for a reboot now / make RAUC stop. */
     gboolean (*reboot)(gpointer user_data, GError **error);

@@ -31,7 +31,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reboot, reboot_free)
  * for REBOOT_RETAKE_MS. */
 void reboot_await_holders(Reboot *reboot);
 
-/* `permitted`: permission was given before, for a reboot that did not come. */
+/* `permitted`: no permission is needed for this one. */
 void reboot_ask(Reboot *reboot, gboolean permitted);
 void reboot_withdraw(Reboot *reboot);
 gboolean reboot_is_asked(const Reboot *reboot);

@@ -76,7 +76,7 @@ typedef struct {
 
     /* progress */
     guint attempts;      /* charged so far */
-    guint interruptions; /* not charged, five a job */
+    guint interruptions; /* not charged, five a job; then the reboots for want of RAUC, five */
     gboolean tried;      /* InstallBundle was called once: a new request waits */
     gboolean written;    /* RAUC was seen writing the slot in the current attempt */
     JobWire wire;

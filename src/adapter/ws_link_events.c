@@ -218,8 +218,8 @@ static int established(WsLink *link)
 
 static char *handshake_words(const WsLink *link, const char *hint)
 {
-    static const char *const hung_up[] = {"", "read failed", "Peer hung up",
-                                          "closed before established", NULL};
+    static const char *const hung_up[] = {
+        "", "read failed", "Peer hung up", "Closed before conn", "closed before established", NULL};
     const char *tls_words = NULL;
     if (link->tls != NULL && tls_failure(link->tls, &tls_words) != TLS_FAILURE_NONE) {
         return g_strdup(tls_words);

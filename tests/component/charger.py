@@ -262,3 +262,12 @@ class Charger:
         """kill -9, and a new process."""
         self.kill_agent()
         self.start_agent()
+
+    def inhibit(self):
+        """Holds reboots back until the returned process is killed."""
+        held = self.path / "inhibited"
+        process = Process([binary(), "--config", str(self.config), "inhibit", "--", "sh", "-c",
+                           f"touch '{held}'; exec sleep 3600"], log=self.path / "inhibit.log", env=self.environment(),
+                          pid_file=self.path / "inhibit.pid")
+        wait_until(held.exists, "the inhibitor")
+        return process

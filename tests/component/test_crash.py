@@ -3,15 +3,12 @@
 
 A `Scene` brings a charger into one state and keeps it there, whatever the machine's speed, until its `resolve`.
 """
-import contextlib
 import datetime
-import json
 from dataclasses import dataclass, field
 
 import pytest
 
-from charger import Charger, binary, wait_until
-from simdevice.process import Process
+from charger import wait_until
 
 HAPPY = ["Downloading", "Downloaded", "Installing", "Installed"]
 NO_INSTALL = HAPPY[:3] + ["InstallationFailed"]
@@ -38,6 +35,7 @@ class Scene:
     settings: dict = field(default_factory=dict)
     options: str = "retries=0"
     recorded: bool = False              # RAUC has a record of what the target held before
+    rauc: bool = True                   # it starts after a power cut
 
 
 def scheduled(charger, scene):
@@ -64,7 +62,6 @@ def install_wait(charger, scene):
     charger.wait_step("scheduled -> install-wait")
     yield
     charger.wait_registered(2)
-    charger.device.stop_rauc()          # a power cut has started it
     charger.device.start_rauc()
 
 
@@ -88,24 +85,14 @@ def held_at(verb, *args):
     return play
 
 
-@contextlib.contextmanager
-def inhibitor(charger):
-    held = charger.path / "inhibited"
-    process = Process([binary(), "--config", str(charger.config), "inhibit", "--", "sh", "-c",
-                       f"touch {held}; exec sleep 3600"], log=charger.path / "inhibit.log", env=charger.environment(),
-                      pid_file=charger.path / "inhibit.pid")
-    try:
-        wait_until(held.exists, "the inhibitor")
-        yield
-    finally:
-        process.kill()
-
-
 def reboot_wait(charger, scene):
-    with inhibitor(charger):
+    inhibitor = charger.inhibit()
+    try:
         charger.update("2.0.0", options=scene.options)
         charger.wait_step("installing -> reboot-wait")
         yield
+    finally:
+        inhibitor.kill()
 
 
 def permission_wait(charger, scene):
@@ -184,7 +171,7 @@ FAILED = {"killed": "InstallationFailed", "cut": "InstallationFailed"}
 SCENES = {
     "scheduled": Scene("scheduled", scheduled, []),
     "retry-wait": Scene("retry-wait", retry_wait, HAPPY[:1], installs=(2, 2), options="retries=1 interval=5"),
-    "install-wait": Scene("install-wait", install_wait, []),
+    "install-wait": Scene("install-wait", install_wait, [], rauc=False),
     "installing-downloads": Scene("installing", downloading, HAPPY[:1], installs=(1, 2)),
     "installing-writes": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], installs=(1, 2)),
     "installing-writes-again": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], installs=(1, 2),
@@ -215,12 +202,12 @@ def install_by_hand(charger):
     charger.device.set_boot_state(order=["A", "B"])
 
 
-def kill(charger):
+def kill(charger, scene):
     charger.restart_agent()
 
 
-def power_cut(charger):
-    charger.reboot("power_cut")
+def power_cut(charger, scene):
+    charger.reboot("power_cut", rauc=scene.rauc)
 
 
 @pytest.mark.parametrize("death", [kill, power_cut])
@@ -234,7 +221,7 @@ def test_death_in_each_state(make_charger, name, death):
     play = scene.play(charger, scene)
     next(play)
     settle(charger, scene.before)
-    death(charger)
+    death(charger, scene)
     charger.wait_log(f"job=1 state={scene.state} found at start")
     next(play, None)
     end = charger.play(confirm=scene.settings == STACK)

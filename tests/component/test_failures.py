@@ -425,18 +425,26 @@ def test_agent_starts_during_foreign_install(charger):
 
 
 @pytest.fixture
-def waiting(make_charger):
-    """An update that is installed and waits for leave to reboot."""
-    charger = make_charger(settings={"update": {"reboot-permission": "required"}}).start()
-    charger.update("2.0.0")
-    charger.wait_step("installing -> reboot-wait")
-    return charger
+def waiting(charger):
+    """An update that is installed and may not reboot yet."""
+    charger.inhibitor = charger.inhibit()
+    try:
+        charger.update("2.0.0")
+        charger.wait_step("installing -> reboot-wait")
+        yield charger
+    finally:
+        charger.inhibitor.kill()
+
+
+def allow_reboot(charger):
+    charger.inhibitor.kill()
+    charger.wait_log("inhibitor ended")
 
 
 def test_foreign_install_over_ours(waiting):
     """Ours is gone: that is its end, and nobody reboots for it; the loader follows the foreign one."""
     foreign = ForeignInstall(waiting)
-    waiting.ctl("allow-reboot")
+    allow_reboot(waiting)
     waiting.csms_call("get-configuration")
     assert not waiting.device.reboot_requests()
     assert foreign.finish() == ""
@@ -449,8 +457,6 @@ def test_foreign_install_over_ours(waiting):
     assert waiting.reboot() == "B"
     waiting.wait_registered(2)
     waiting.update("3.0.0")
-    waiting.wait_step("installing -> reboot-wait", 2)
-    waiting.ctl("allow-reboot")
     assert waiting.play(2) == "Installed"
     assert waiting.statuses() == NO_INSTALL + HAPPY
     assert waiting.device.booted == "A" and waiting.installed_image("A", "3.0.0")
@@ -460,7 +466,7 @@ def test_foreign_install_spoils_ours(waiting):
     """It fails half way: the target cannot be booted any more, and the end is the old firmware."""
     foreign = ForeignInstall(waiting)
     slot = BrokenSlot(waiting, "/proc/self/mem")
-    waiting.ctl("allow-reboot")
+    allow_reboot(waiting)
     assert "Input/output error" in foreign.finish()
     slot.repair()
     assert waiting.play() == "InstallationFailed"

@@ -1039,6 +1039,8 @@ def pki(tmp_path_factory):
         openssl("x509", "-req", "-in", folder / f"{name}.csr", "-CA", folder / "ca.pem",
                 "-CAkey", folder / "ca.key", "-CAcreateserial", "-days", 2,
                 "-extfile", folder / "san", "-out", folder / f"{name}.pem")
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 2,
+            "-subj", "/CN=CP001", "-keyout", folder / "foreign.key", "-out", folder / "foreign.pem")
     return folder
 
 
@@ -1074,6 +1076,10 @@ def test_client_certificate_is_demanded(start, pki):
     context = ssl.create_default_context(cafile=pki / "ca.pem")
     with pytest.raises((OSError, wsclient.Disconnected)):
         ChargePoint(mock, ssl_context=context)
+    context.load_cert_chain(pki / "foreign.pem", pki / "foreign.key")
+    with pytest.raises((OSError, wsclient.Disconnected)):
+        ChargePoint(mock, ssl_context=context)
+    context = ssl.create_default_context(cafile=pki / "ca.pem")
     context.load_cert_chain(pki / "client.pem", pki / "client.key")
     with ChargePoint(mock, ssl_context=context) as client:
         client.boot()

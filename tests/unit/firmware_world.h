@@ -130,6 +130,7 @@ static void on_changed(gpointer user_data)
 
 static void on_wants_reboot(gboolean wants, G_GNUC_UNUSED gboolean granted, gpointer user_data)
 {
+    (void)granted;
     ((World *)user_data)->wants_reboot = wants;
 }
 

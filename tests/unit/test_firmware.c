@@ -191,6 +191,8 @@ START_TEST(stalled)
     } ROWS[] = {{85, 10 * MINUTE}, {20, HOUR}, {90, HOUR}};
     g_autoptr(World) world = installing(0);
 
+    if (ROWS[_i].percent == 85)
+        firmware_rauc_progress(world->firmware, 84, "on the way");
     firmware_rauc_progress(world->firmware, ROWS[_i].percent, "on the way");
     world_pass(world, ROWS[_i].timeout - SECOND);
     did(world, "");
@@ -278,7 +280,7 @@ START_TEST(cancelled_while_called)
     world->rauc.late = TRUE;
     world_request(world, 0, 0);
     ck_assert_uint_eq(g_queue_get_length(&world->rauc.calls), 1);
-    if (((FakeCall *)g_queue_peek_head(&world->rauc.calls))->kind == CALL_QUERY) {
+    while (((FakeCall *)g_queue_peek_head(&world->rauc.calls))->kind == CALL_QUERY) {
         FakeCall *call = g_queue_pop_head(&world->rauc.calls);
 
         answer(world, call);
@@ -609,6 +611,7 @@ START_TEST(silent_since_a_boot)
     g_autoptr(World) world = silent_in(STATES[_i]);
     g_autofree char *wire = g_strdup(world_wire(world));
 
+    world->holds_reboot = FALSE;
     world_boot(world, TARGET, RAUC_ABSENT);
     world_pass(world, HOUR - SECOND);
     did(world, "");
@@ -657,6 +660,75 @@ START_TEST(silent_while_the_reboot_waits)
     world->holds_reboot = FALSE;
     world_run(world);
     did(world, "reboot");
+}
+END_TEST
+
+/* A reboot that waits for leave is not asked for anew, and is one. */
+START_TEST(silent_waits_for_leave)
+{
+    g_autoptr(World) world = rebooting();
+
+    world->holds_reboot = TRUE;
+    world_boot(world, TARGET, RAUC_ABSENT);
+    world_pass(world, 24 * HOUR);
+    did(world, "");
+    ck_assert_uint_eq(world_job(world)->interruptions, 1);
+    world->holds_reboot = FALSE;
+    world_run(world);
+    did(world, "reboot");
+}
+END_TEST
+
+/* Five such reboots are enough: with RAUC gone for good in both slots they would never end. */
+START_TEST(silent_for_good)
+{
+    g_autoptr(World) world = rebooting();
+
+    for (int boot = 0; boot < 5; boot++) {
+        world_boot(world, boot < 3 ? TARGET : OLD, RAUC_ABSENT);
+        world_pass(world, HOUR);
+        did(world, "reboot");
+    }
+    world_boot(world, OLD, RAUC_ABSENT);
+    world_pass(world, 24 * HOUR);
+    did(world, "");
+    in_state(world, JOB_REBOOTING);
+    world->rauc.primary = OLD;
+    world_presence(world, RAUC_IDLE); /* a person has mended it */
+    in_state(world, JOB_ROLLED_BACK);
+    ck_assert_str_eq(world_wire(world), FAILED);
+}
+END_TEST
+
+/* What the installation has been through does not keep the charger in a slot without RAUC. */
+START_TEST(silent_after_interruptions)
+{
+    g_autoptr(World) world = installing(0);
+
+    for (int i = 0; i < 5; i++) {
+        world_boot(world, OLD, RAUC_IDLE);
+        did(world, "good:A install");
+    }
+    world_completed(world, -1);
+    did(world, "reboot");
+    world_boot(world, TARGET, RAUC_ABSENT);
+    world_pass(world, HOUR);
+    did(world, "reboot");
+}
+END_TEST
+
+START_TEST(interrupted_too_often)
+{
+    g_autoptr(World) world = installing(9);
+
+    for (int i = 0; i < 5; i++) {
+        world_boot(world, OLD, RAUC_IDLE);
+        did(world, "good:A install");
+    }
+    world_boot(world, OLD, RAUC_IDLE);
+    did(world, "good:A");
+    in_state(world, JOB_DOWNLOAD_FAILED);
+    ck_assert_uint_eq(world_job(world)->attempts, 0);
 }
 END_TEST
 
@@ -939,6 +1011,10 @@ int main(void)
     tcase_add_loop_test(tests, silent_since_a_boot, 0, 6);
     tcase_add_test(tests, silent_after_the_verdict);
     tcase_add_test(tests, silent_while_the_reboot_waits);
+    tcase_add_test(tests, silent_waits_for_leave);
+    tcase_add_test(tests, silent_for_good);
+    tcase_add_test(tests, silent_after_interruptions);
+    tcase_add_test(tests, interrupted_too_often);
     tcase_add_test(tests, silent_before_the_install);
     tcase_add_test(tests, deadline_is_counted_in_a_boot);
     tcase_add_test(tests, no_fallback);

@@ -237,8 +237,8 @@ static const Attempt ATTEMPTS[] = {
     {"copying, last",               RAUC_ERROR_COPY,       FALSE, 1, 2, E(FAIL_LAST)},
     {"RAUC gone",                   RAUC_ERROR_GONE,       FALSE, 0, 2, E(FAIL)},
     {"RAUC gone, last",             RAUC_ERROR_GONE,       FALSE, 1, 2, E(FAIL_LAST)},
-    {"RAUC busy",                   RAUC_ERROR_BUSY,       FALSE, 0, 2, E(FAIL)},
-    {"RAUC busy, last",             RAUC_ERROR_BUSY,       FALSE, 1, 2, E(FAIL_LAST)},
+    {"RAUC busy",                   RAUC_ERROR_BUSY,       FALSE, 0, 2, E(INTERRUPTED)},
+    {"RAUC busy, last",             RAUC_ERROR_BUSY,       FALSE, 1, 2, E(INTERRUPTED)},
     {"something else",              RAUC_ERROR_OTHER,      FALSE, 0, 2, E(FAIL)},
     {"something else, last",        RAUC_ERROR_OTHER,      FALSE, 1, 2, E(REFUSED)},
 
@@ -304,16 +304,21 @@ START_TEST(on_attempt_with_the_target_primary_before)
 }
 END_TEST
 
-/* GRUB cannot tell, or RAUC fails to: that is no activation. */
+/* RAUC cannot tell where the loader points to: once the slot was written that is taken back. */
 START_TEST(on_attempt_without_a_primary)
 {
     g_autoptr(Job) job = job_new_in(JOB_INSTALLING);
     g_autoptr(GError) error = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_COPY, "I/O");
     g_autofree char *reason = NULL;
-    g_autoptr(RaucStatus) status = slots_status(OLD, NULL, &OURS);
-    Observation seen = {status, "boot-1", "1.0"};
+    g_autofree char *again = NULL;
+    g_autoptr(RaucStatus) written = slots_status(OLD, NULL, &OURS);
+    g_autoptr(RaucStatus) untouched = slots_status(OLD, NULL, &BEFORE);
+    Observation seen = {written, "boot-1", "1.0"};
 
-    ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &reason), JOB_EVENT_FAIL);
+    record_set(&job->before, &BEFORE);
+    ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &reason), JOB_EVENT_FAIL_ACTIVATED);
+    seen.status = untouched;
+    ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &again), JOB_EVENT_FAIL);
 }
 END_TEST
 

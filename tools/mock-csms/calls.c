@@ -5,6 +5,8 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+
 typedef struct {
     Calls *calls;
     Call *call;
@@ -32,13 +34,16 @@ Call *call_new(Calls *calls, const char *action, json_t *payload)
     return call;
 }
 
+/* What a charge point should take for a CALL: a byte order mark and a type of 2.0 are no reason not to. */
 Call *call_new_raw(const char *text, gsize length)
 {
-    json_auto_t *root = json_loadb(text, length, 0, NULL);
+    gsize mark = strlen(BYTE_ORDER_MARK);
+    gsize skip = length >= mark && memcmp(text, BYTE_ORDER_MARK, mark) == 0 ? mark : 0;
+    json_auto_t *root = json_loadb(text + skip, length - skip, 0, NULL);
     const char *action;
     Call *call;
 
-    if (json_integer_value(json_array_get(root, 0)) != 2 || json_array_size(root) < 2)
+    if (json_number_value(json_array_get(root, 0)) != 2 || json_array_size(root) < 2)
         return NULL;
     action = json_string_value(json_array_get(root, 2));
     call = g_new0(Call, 1);

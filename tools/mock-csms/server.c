@@ -179,6 +179,9 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *sessi
                   size_t length)
 {
     (void)session;
+    /* OpenSSL's verdict comes as the length, and lws takes only ours. */
+    if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION)
+        return length == 1 ? 0 : 1;
     for (gsize i = 0; i < G_N_ELEMENTS(handlers); i++) {
         Link *link;
 

@@ -234,6 +234,10 @@ static gboolean run_reboot(Firmware *firmware)
     firmware->reboot_allowed = FALSE;
     firmware->reboot_asked_ms = clock_boottime_ms(firmware->clock);
     firmware->reboot_asked++;
+    if (firmware->absent_since_ms >= 0) /* a mute RAUC gets its time anew */
+        firmware->absent_since_ms = firmware->reboot_asked_ms;
+    if (firmware->untold_since_ms >= 0)
+        firmware->untold_since_ms = firmware->reboot_asked_ms;
     if (!firmware->events.reboot(firmware->user_data, &error))
         g_critical("cannot ask for a reboot: %s; it is tried again", error->message);
     effect_done(firmware);

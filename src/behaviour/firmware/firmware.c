@@ -109,8 +109,7 @@ static void tell(Firmware *firmware)
     }
     if (reboot != firmware->told_reboot) {
         firmware->told_reboot = reboot;
-        firmware->events.wants_reboot(reboot, reboot && firmware->job->state == JOB_REBOOTING,
-                                      firmware->user_data);
+        firmware->events.wants_reboot(reboot, firmware->n_effects > 0, firmware->user_data);
     }
 }
 
@@ -122,11 +121,6 @@ static void after_step(Firmware *firmware, JobEvent event)
     if (event == JOB_EVENT_NO_FALLBACK)
         g_critical("job=%" G_GINT64_FORMAT " the charger stays with its new firmware: %s",
                    firmware->last->id, firmware->last->reason);
-    if (event == JOB_EVENT_SILENT) {
-        *(firmware->absent_since_ms >= 0 ? &firmware->absent_since_ms
-                                         : &firmware->untold_since_ms) = now(firmware);
-        return;
-    }
     if (event == JOB_EVENT_RESUME &&
         firmware->job->state == JOB_INSTALLING) { /* adopt the install that runs */
         firmware->attempt = ATTEMPT_RUNNING;

@@ -158,6 +158,8 @@ static void bring_forward(Job *job, JobEvent event, JobState next, const JobFact
      * that one is due. */
     if (event_is_verdict(event))
         set_text(&job->boot_id, facts->boot_id);
+    if (job->state == JOB_INSTALLING && job_state_is_active(next) && next != JOB_INSTALLING)
+        job->interruptions = 0; /* none of them counts against the boots to come */
     if ((next == JOB_UNDOING || next == JOB_ROLLING_BACK) && job->state != next)
         decide_failure(job, event);
     if (next == JOB_RETRY_WAIT) {

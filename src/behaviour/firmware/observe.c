@@ -111,10 +111,14 @@ static Finding observe_downloading(const Firmware *firmware)
     return (Finding){JOB_EVENT_FETCH_FAIL_LAST, g_strdup(firmware->fetch_failure)};
 }
 
-/* Not on the bus, or there and not telling its slots: there is no verdict without it. */
+/* Not on the bus, or there and not telling its slots: there is no verdict without it.  A reboot that was
+ * asked for gets its time, too. */
 static gint64 mute_since(const Firmware *firmware)
 {
-    return firmware->absent_since_ms >= 0 ? firmware->absent_since_ms : firmware->untold_since_ms;
+    gint64 since =
+        firmware->absent_since_ms >= 0 ? firmware->absent_since_ms : firmware->untold_since_ms;
+
+    return since >= 0 ? MAX(since, firmware->reboot_asked_ms) : -1;
 }
 
 static gboolean absent_too_long(const Firmware *firmware)
@@ -279,18 +283,24 @@ static Finding observe_start(const Firmware *firmware)
     return finding;
 }
 
-/* Once the slot is activated, waiting for leave to reboot needs no RAUC. */
+/* Once the slot is activated, waiting for the reboot needs no RAUC. */
 static gboolean needs_rauc(const Firmware *firmware)
 {
-    return job_state_is_active(firmware->job->state) &&
-           !(firmware->seen && firmware->job->state == JOB_REBOOT_WAIT);
+    gboolean waits =
+        firmware->job->state == JOB_REBOOT_WAIT || firmware->job->state == JOB_REBOOTING;
+
+    return job_state_is_active(firmware->job->state) && !(firmware->seen && waits);
 }
 
 /* RAUC mute since a boot: without it no verdict can be had, and the loader falls back when nothing
  * marks the slot good. */
 static Finding observe_silence(const Firmware *firmware)
 {
-    if (!needs_rauc(firmware) || !absent_too_long(firmware) ||
+    gboolean waits_for_leave = firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT;
+
+    gboolean asked = firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT;
+
+    if (asked || !needs_rauc(firmware) || !absent_too_long(firmware) || waits_for_leave ||
         firmware->job->interruptions >= JOB_MAX_INTERRUPTIONS)
         return NOTHING;
     return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC does not answer; rebooting without a mark")};
