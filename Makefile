@@ -70,7 +70,7 @@ lint: ## floors, formatting, both compilers with -Werror, clang-tidy, cppcheck, 
 	clang-format --dry-run -Werror $(C_FILES)
 	$(MAKE) -j$(JOBS) OUT=build/lint-gcc CC=gcc DEVELOPER=1 all tools unit-tests
 	$(MAKE) -j$(JOBS) OUT=build/lint-clang CC=clang DEVELOPER=1 all tools unit-tests
-	printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- $(ALL_CPPFLAGS) \
+	printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- -Iinclude -I. -D_GNU_SOURCE -DVERSION=__FILE__ \
 	    -std=gnu11 $(shell pkg-config --cflags $(PACKAGES) check) 2>/dev/null' clang-tidy
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 -j $(JOBS) \
 	    --suppress=unknownMacro --suppress=missingInclude -Iinclude -I. $(filter %.c,$(C_FILES))

@@ -13,7 +13,7 @@
 
 #include "behaviour/firmware.h"
 
-#define SECOND 1000
+#define SECOND G_GINT64_CONSTANT(1000)
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
 

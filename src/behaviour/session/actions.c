@@ -139,7 +139,7 @@ static json_t *change_configuration(Session *session, const json_t *payload,
     OcppChange change = ocpp_configuration_change(
         session->configuration, ocpp_string(payload, "key"), ocpp_string(payload, "value"));
 
-    if (change == OCPP_CHANGE_ACCEPTED) {
+    if (key && change == OCPP_CHANGE_ACCEPTED) {
         if (session_state_keep_key(session, key,
                                    ocpp_configuration_get(session->configuration, key))) {
             key_changed(session, key);
