@@ -13,7 +13,7 @@ import time
 import pytest
 
 from charger import BUILD, wait_until
-from oldclock import at_1970
+from otherclock import clock_at
 from simdevice import MockCsms, fixtures
 from stages import NOW, STARTED, wait_control, wait_up
 
@@ -243,7 +243,7 @@ def test_files_that_are_of_no_use_are_said(make_charger, pki, change, words):
 
 def test_tls_when_the_clock_says_1970(make_charger, pki, tmp_path):
     """The certificate begins in 2020.  It is judged by the build's time first, and then by what the CSMS last said."""
-    charger = secure(make_charger, pki, 2, [*basic(), "--time", NOW], wrap=at_1970(tmp_path))
+    charger = secure(make_charger, pki, 2, [*basic(), "--time", NOW], wrap=clock_at(tmp_path))
     assert_works(charger)
     charger.restart_agent()
     wait_up(charger)

@@ -28,7 +28,7 @@ def shared(tmp_path_factory):
 
 def connector_statuses(charger, start=0):
     return [(e["frame"][3]["connectorId"], e["frame"][3]["status"]) for e in charger.csms.events[start:]
-            if e["event"] == "received" and e.get("action") == "StatusNotification"]
+            if e["event"] == "received" and e.get("action") == "StatusNotification" and e["frame"][0] == 2]
 
 
 def answer_to(charger, command):
@@ -453,6 +453,8 @@ def test_a_triggered_status_comes_behind_what_waits(make_charger):
     charger.update("2.0.0")
     charger.device.wait_backend_call("set-primary", "B")
     assert charger.csms_call("trigger FirmwareStatusNotification")[2] == {"status": "Accepted"}
+    charger.wait_log("FirmwareStatusNotification was not answered; it is sent again")
+    charger.csms_call("get-configuration HeartbeatInterval")
     assert charger.statuses() == ["Downloading"]
     assert charger.csms.command("mute FirmwareStatusNotification off") == "ok"
     assert charger.csms.command("drop") == "ok"

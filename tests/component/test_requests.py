@@ -6,11 +6,12 @@ import os
 import re
 import signal
 import time
+from datetime import datetime
 
 import pytest
 
 from charger import Process, binary, wait_until
-from oldclock import at_1970
+from otherclock import clock_at
 from stages import (BEFORE_INSTALL, BEYOND, DONE, FAILED, FROM_INSTALL, LATER, NOW, PAST, STAGES, STARTED, learn_time,
                     wait_control, wait_up)
 
@@ -620,19 +621,39 @@ def test_nothing_happens_before_the_retrieve_date(make_charger):
 
 def test_the_retrieve_date_on_a_charger_that_woke_up_in_1970(make_charger, tmp_path):
     """Its own clock is of no use: it goes by the CSMS's, and runs from 1970 again after each start."""
-    scheduled_over_a_restart(make_charger(csms=["--time", NOW], wrap=at_1970(tmp_path)).start())
+    scheduled_over_a_restart(make_charger(csms=["--time", NOW], wrap=clock_at(tmp_path)).start())
 
 
-def test_the_date_is_not_judged_by_a_clock_that_is_behind(make_charger):
-    """No word from the CSMS since the start, and the machine's clock is years behind the CSMS's last one: it waits."""
+def date_passes_without_the_csms(make_charger, wrap):
+    """The agent is started again after the date, and the CSMS is away."""
     charger = STAGES["scheduled"].freeze(make_charger)
     charger.kill_agent()
     assert charger.csms.command("stop-listening") == "ok"
     assert charger.csms.command(f"time {BEYOND}") == "ok"
+    charger.wrap = wrap
     charger.start_agent()
     charger.wait_log("cannot connect to")
     wait_control(charger)
+    return charger
+
+
+@pytest.mark.parametrize("clock", [("2030-01-01", True), ("2099-01-01", False), ("1970-01-01", False)])
+def test_the_date_is_not_judged_by_a_clock_that_cannot_be_right(make_charger, tmp_path, clock):
+    """Behind what the CSMS last said, or set by nobody: it waits for the CSMS."""
+    seconds = int(datetime.fromisoformat(f"{clock[0]}T00:00:00+00:00").timestamp())
+    charger = date_passes_without_the_csms(make_charger, clock_at(tmp_path, seconds, clock[1]))
     assert charger.job_state() == "scheduled" and charger.server.requests() == []
+    assert charger.csms.command("listen") == "ok"
+    assert charger.play() == "Installed"
+    assert charger.statuses() == DONE
+
+
+def test_the_date_is_judged_by_a_clock_that_is_kept(make_charger, tmp_path):
+    """The update begins in time although the CSMS is away, and is reported when it is back."""
+    seconds = int(datetime.fromisoformat(BEYOND.replace("Z", "+00:00")).timestamp())
+    charger = date_passes_without_the_csms(make_charger, clock_at(tmp_path, seconds, True))
+    charger.wait_step("installing -> reboot-wait")
+    assert charger.statuses() == []
     assert charger.csms.command("listen") == "ok"
     assert charger.play() == "Installed"
     assert charger.statuses() == DONE

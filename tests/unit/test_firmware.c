@@ -293,11 +293,11 @@ START_TEST(deadline_is_counted_in_a_boot)
     g_autoptr(World) world = confirming();
 
     world_pass(world, HOUR - 2 * SECOND);
-    world_restart(world); /* does not begin anew */
-    world_pass(world, SECOND);
-    in_state(world, JOB_CONFIRMING);
-    world_boot(world, TARGET, RAUC_IDLE); /* does */
-    world_pass(world, HOUR - SECOND);
+    if (_i == 0)
+        world_restart(world); /* does not begin anew */
+    else
+        world_boot(world, TARGET, RAUC_IDLE); /* does */
+    world_pass(world, _i == 0 ? SECOND : HOUR - SECOND);
     in_state(world, JOB_CONFIRMING);
     did(world, "");
     world_pass(world, SECOND);
@@ -365,7 +365,7 @@ int main(void)
     tcase_add_loop_test(tests, grub_falls_back, 0, 2);
     tcase_add_test(tests, grub_interrupted);
     tcase_add_test(tests, grub_new_slot);
-    tcase_add_test(tests, deadline_is_counted_in_a_boot);
+    tcase_add_loop_test(tests, deadline_is_counted_in_a_boot, 0, 2);
     tcase_add_test(tests, no_fallback);
     tcase_add_loop_test(tests, third_boot, 0, 2);
     suite_add_tcase(suite, tests);

@@ -111,14 +111,10 @@ static Finding observe_downloading(const Firmware *firmware)
     return (Finding){JOB_EVENT_FETCH_FAIL_LAST, g_strdup(firmware->fetch_failure)};
 }
 
-/* Not on the bus, or there and not telling its slots: there is no verdict without it.  A reboot that was
- * asked for gets its time, too. */
+/* Not on the bus, or there and not telling its slots: there is no verdict without it. */
 static gint64 mute_since(const Firmware *firmware)
 {
-    gint64 since =
-        firmware->absent_since_ms >= 0 ? firmware->absent_since_ms : firmware->untold_since_ms;
-
-    return since >= 0 ? MAX(since, firmware->reboot_asked_ms) : -1;
+    return firmware->absent_since_ms >= 0 ? firmware->absent_since_ms : firmware->untold_since_ms;
 }
 
 static gboolean absent_too_long(const Firmware *firmware)
@@ -296,11 +292,9 @@ static gboolean needs_rauc(const Firmware *firmware)
  * marks the slot good. */
 static Finding observe_silence(const Firmware *firmware)
 {
-    gboolean waits_for_leave = firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT;
-
     gboolean asked = firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT;
 
-    if (asked || !needs_rauc(firmware) || !absent_too_long(firmware) || waits_for_leave ||
+    if (asked || !needs_rauc(firmware) || !absent_too_long(firmware) ||
         firmware->job->interruptions >= JOB_MAX_INTERRUPTIONS)
         return NOTHING;
     return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC does not answer; rebooting without a mark")};

@@ -224,6 +224,16 @@ static gboolean write_new_request(Firmware *firmware, Job *request, JobEvent eve
     return write_request(firmware, request, error) && store_commit(firmware->store, error);
 }
 
+static void log_superseded(const Job *job)
+{
+    HistoryEntry entry = {.job_id = job->id,
+                          .from = job->state,
+                          .to = JOB_SUPERSEDED,
+                          .event = (char *)job_event_name(JOB_EVENT_REQUEST)};
+
+    firmware_log_history(&entry);
+}
+
 gboolean firmware_take_request(Firmware *firmware, Job *request, JobEvent event, GError **error)
 {
     JobFacts facts = {.boot_id = firmware->config.boot_id,
@@ -239,12 +249,15 @@ gboolean firmware_take_request(Firmware *firmware, Job *request, JobEvent event,
         job_step_clear(&step);
         return FALSE;
     }
+    if (firmware->waiting)
+        log_superseded(firmware->waiting);
     g_clear_pointer(&firmware->waiting, job_free);
     if (event == JOB_EVENT_REQUEST_LATE) {
         firmware->waiting = job_copy(request);
         return TRUE;
     }
     if (event == JOB_EVENT_REQUEST) {
+        log_superseded(firmware->job);
         enter_state(firmware, &step);
         adopt_step(firmware, &step);
     }

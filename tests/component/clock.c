@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Preloaded into the agent: a charger without a battery-backed clock, whose system time is 1970 at each start of the
- * process and which nobody synchronises.  Only CLOCK_REALTIME is changed; faketime(1) breaks absolute timers of the other
- * clocks.
+ * Preloaded into the agent: its system clock begins at CLOCK_START (seconds since 1970) at each start of the process, and counts
+ * as synchronised if CLOCK_SYNCHRONISED is set.  Only CLOCK_REALTIME is changed; faketime(1) breaks absolute timers of the
+ * other clocks.
  */
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/timex.h>
 #include <time.h>
 
-#define START_S      600
-#define MAX_ERROR_US 16000000
+#define UNKNOWN_ERROR_US 16000000
 
 static int real_clock_gettime(clockid_t id, struct timespec *now)
 {
@@ -26,13 +26,14 @@ static int real_clock_gettime(clockid_t id, struct timespec *now)
 int clock_gettime(clockid_t id, struct timespec *now)
 {
     static time_t begun_s;
+    const char *start = getenv("CLOCK_START");
     int result = real_clock_gettime(id == CLOCK_REALTIME ? CLOCK_MONOTONIC : id, now);
 
     if (id != CLOCK_REALTIME || result != 0)
         return result;
     if (begun_s == 0)
         begun_s = now->tv_sec;
-    now->tv_sec += START_S - begun_s;
+    now->tv_sec += (start ? atol(start) : 0) - begun_s;
     return 0;
 }
 
@@ -60,6 +61,6 @@ time_t time(time_t *ret_now)
 int adjtimex(struct timex *state)
 {
     memset(state, 0, sizeof *state);
-    state->maxerror = MAX_ERROR_US;
-    return TIME_ERROR;
+    state->maxerror = getenv("CLOCK_SYNCHRONISED") ? 0 : UNKNOWN_ERROR_US;
+    return state->maxerror == 0 ? TIME_OK : TIME_ERROR;
 }
