@@ -234,6 +234,19 @@ class Charger:
         image = self.bundle(version, **options).image.read_bytes()
         return self.device.slot_image(slot)[:len(image)] == image
 
+    def backend_calls(self, verb, *args):
+        """The calls of the loader's backend with just these arguments, oldest first."""
+        return [call for call in self.device.backend_log() if call[1:] == (verb, args)]
+
+    def settle(self, statuses, registrations=1):
+        """The CSMS has been told this and nothing more, and the agent knows that it was heard.
+
+        The answers to the statuses went out before the CALL that the agent has answered: a kill repeats none of them."""
+        self.wait_registered(registrations)
+        wait_until(lambda: len(self.statuses()) >= len(statuses), f"the statuses {statuses}")
+        assert self.csms_call("get-configuration")[0] == 3
+        assert self.statuses() == statuses
+
     def install_calls(self):
         """How often the agent, in all its lives, has called InstallBundle."""
         return self.log_text().count(" InstallBundle ")

@@ -44,3 +44,11 @@ def make_charger(tmp_path):
 def charger(make_charger):
     """One charger, started, with the settings that every test needs."""
     return make_charger().start()
+
+
+@pytest.fixture
+def health(tmp_path):
+    """An empty health-directory."""
+    folder = tmp_path / "health.d"
+    folder.mkdir()
+    return folder

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The way back: the loader, the health checks or a person give the new slot up; and the verdict after a boot, row by row.
+"""The way back, when the loader or the health checks give the new slot up; and the verdict after a boot, row by row.
 
 What the CSMS must not hear too early is checked with RAUC standing still: a held call of the boot loader backend cannot
 have been answered, so nothing that depends on it can have happened.
@@ -8,31 +8,11 @@ import time
 
 import pytest
 
+from boots import FAILED, INSTALLED, WRITTEN, installed, updates_again
 from simdevice import wait_until
 
-WRITTEN = ["Downloading", "Downloaded", "Installing"]
-FAILED = [*WRITTEN, "InstallationFailed"]
-INSTALLED = [*WRITTEN, "Installed"]
 WAITS = {"update": {"reboot-permission": "required"}}
 UNHEALTHY = {"update": {"health": "stack", "health-timeout": "1"}}     # nobody confirms the new slot
-
-
-def calls(charger, verb, *args):
-    return [call for call in charger.device.backend_log() if call[1:] == (verb, args)]
-
-
-def settle_when_registered(charger, registrations, statuses):
-    charger.wait_registered(registrations)
-    settle(charger, statuses)
-
-
-def settle(charger, statuses):
-    """The CSMS has been told this and nothing more, and the agent knows that it was heard.
-
-    The answers to the statuses went out before the CALL that the agent has answered: a power cut repeats none of them."""
-    wait_until(lambda: len(charger.statuses()) >= len(statuses), f"the statuses {statuses}")
-    assert charger.csms_call("get-configuration")[0] == 3
-    assert charger.statuses() == statuses
 
 
 def power_cut(charger, *held, before=None, **options):
@@ -66,17 +46,6 @@ def wait_for_the_next_second():
     wait_until(lambda: int(time.time()) > now, "the next second")
 
 
-def installed(make_charger, **options):
-    """A charger that has installed 2.0.0 and has asked for the reboot."""
-    charger = make_charger(**options).start()
-    if "stack" in charger.settings.get("update", {}).get("health", ""):
-        charger.ctl("confirm")      # the slot that runs; it is not installed from before
-    charger.update()
-    charger.wait_reboot_requested()
-    settle(charger, WRITTEN)
-    return charger
-
-
 def check_rolled_back(charger, state="rolled-back"):
     """What every way back must leave behind, and that its end stays one end."""
     device = charger.device
@@ -92,40 +61,28 @@ def check_rolled_back(charger, state="rolled-back"):
     registrations = len(charger.boots())
     charger.stop_agent()
     charger.start_agent()
-    charger.wait_registered(registrations + 1)
-    settle(charger, FAILED)
+    charger.settle(FAILED, registrations + 1)
 
 
-def updates_again(charger):
-    """The next update works."""
-    count = len(charger.statuses())
-    charger.update("3.0.0")
-    wait_until(charger.reboot_wanted, "the reboot for 3.0.0")
-    assert charger.reboot() == "B"
-    charger.wait_status("Installed")
-    assert charger.statuses()[count:] == INSTALLED
-    assert charger.device.slot_version("B") == "3.0.0"
-
-
-# ------------------------------------------------------------------------------------------------------- the loader
+# ----------------------------------------------------------------------------------------------------------- the loader
 
 
 def test_loader_falls_back(make_charger):
     """The end is told after the loader's switch back and the mark of the failed slot, not before."""
-    charger = installed(make_charger)
+    charger = installed(make_charger())
     device = charger.device
     device.hold_verb("set-primary")
     assert charger.reboot(panics={"B"}) == "A"
     assert device.tried == ["B", "B", "B", "A"]
     charger.wait_registered(2)
     device.wait_backend_call("set-primary", "A")
-    settle(charger, WRITTEN)
+    charger.settle(WRITTEN)
     assert charger.job_state() == "undoing"
 
     device.hold_verb("set-state")
     device.hold_verb("set-primary", False)
     device.wait_backend_call("set-state", "B", "bad", count=2)      # the first one was RAUC's, before it wrote
-    settle(charger, WRITTEN)
+    charger.settle(WRITTEN)
     assert charger.job_state() == "undoing"
 
     device.hold_verb("set-state", False)
@@ -137,10 +94,10 @@ def test_loader_falls_back(make_charger):
 
 @pytest.mark.parametrize("verb, args", [("set-primary", ["A"]), ("set-state", ["B", "bad"])])
 def test_power_cut_while_undoing(make_charger, verb, args):
-    charger = installed(make_charger)
+    charger = installed(make_charger())
     device = charger.device
     power_cut(charger, agent=False, panics={"B"})
-    count = len(calls(charger, verb, *args))
+    count = len(charger.backend_calls(verb, *args))
     if verb == "set-state":     # the mark of the running slot comes first and must get through
         device.hold_verb("set-primary")
     else:
@@ -151,14 +108,14 @@ def test_power_cut_while_undoing(make_charger, verb, args):
         device.hold_verb("set-state")
         device.hold_verb("set-primary", False)
     device.wait_backend_call(verb, *args, count=count + 1)
-    settle_when_registered(charger, 2, WRITTEN)
+    charger.settle(WRITTEN, 2)
     power_cut(charger, "set-primary", "set-state")
     check_rolled_back(charger)
 
 
 def test_rolled_back_to_a_slot_with_no_attempts_left(make_charger):
     """The fallback has used up its attempts: pointing the loader to it refills them."""
-    charger = installed(make_charger, settings=UNHEALTHY)
+    charger = installed(make_charger(settings=UNHEALTHY))
     charger.device.set_boot_state(left={"A": 0})
     assert charger.reboot() == "B"
     charger.wait_reboot_requested(2)
@@ -167,14 +124,14 @@ def test_rolled_back_to_a_slot_with_no_attempts_left(make_charger):
     check_rolled_back(charger)
 
 
-# --------------------------------------------------------------------------------------------- rows: target is booted
+# ----------------------------------------------------------------------------------------------- rows: target is booted
 
 
 def test_target_matches(make_charger):
-    charger = installed(make_charger, settings={"update": {"health": "stack"}})
+    charger = installed(make_charger(settings={"update": {"health": "stack"}}))
     assert charger.reboot() == "B"
     charger.wait_step("rebooting -> confirming")
-    settle_when_registered(charger, 2, WRITTEN)
+    charger.settle(WRITTEN, 2)
     assert charger.job_state() == "confirming"
     charger.ctl("confirm")
     charger.wait_status("Installed")
@@ -204,7 +161,7 @@ def test_target_without_a_status_file(make_charger, version, event, end):
 @pytest.mark.parametrize("version", ["3.0.0", "2.0.0"])     # another one, and the job's own once more
 @pytest.mark.parametrize("mark_good", ["always", "jobs"])
 def test_target_installed_by_hand_while_the_agent_is_away(make_charger, version, mark_good):
-    charger = installed(make_charger, settings={"rauc": {"mark-good": mark_good}})
+    charger = installed(make_charger(settings={"rauc": {"mark-good": mark_good}}))
     device = charger.device
     charger.stop_agent()
     wait_for_the_next_second()
@@ -219,8 +176,8 @@ def test_target_installed_by_hand_while_the_agent_is_away(make_charger, version,
         device.wait_backend_call("set-state", "B", "good")
         assert device.attempts_left("B") == 3
     else:
-        settle_when_registered(charger, 2, FAILED)
-        assert not calls(charger, "set-state", "B", "good")
+        charger.settle(FAILED, 2)
+        assert not charger.backend_calls("set-state", "B", "good")
     assert len(device.reboot_requests()) == 1
 
 
@@ -236,33 +193,33 @@ def test_target_installed_by_hand_before_the_reboot(make_charger, state):
     assert charger.history()[-1][1:] == (state, "install-failed", "boot-target-other")
     assert charger.reboot() == "B"
     charger.device.wait_backend_call("set-state", "B", "good")
-    settle_when_registered(charger, 2, FAILED)
+    charger.settle(FAILED, 2)
     assert charger.device.slot_version("B") == "3.0.0"
 
 
 @pytest.mark.parametrize("verb, args", [("set-primary", ["A"]), ("set-state", ["B", "bad"])])
 def test_target_again_while_rolling_back(make_charger, verb, args):
     """The power is cut before the marks: the new slot boots once more, and is given up once more."""
-    charger = installed(make_charger, settings=UNHEALTHY)
+    charger = installed(make_charger(settings=UNHEALTHY))
     device = charger.device
-    count = len(calls(charger, verb, *args))
+    count = len(charger.backend_calls(verb, *args))
     device.hold_verb(verb)
     assert charger.reboot() == "B"
     device.wait_backend_call(verb, *args, count=count + 1)
-    settle_when_registered(charger, 2, WRITTEN)
+    charger.settle(WRITTEN, 2)
     assert charger.job_state() == "rolling-back"
     assert len(device.reboot_requests()) == 1       # not before the marks
     boot_into(charger, "B", verb)
     charger.wait_step("rolling-back -> rolling-back")
     charger.wait_reboot_requested(2)
-    assert not calls(charger, "set-state", "B", "good")
+    assert not charger.backend_calls("set-state", "B", "good")
     assert charger.reboot() == "A"
     check_rolled_back(charger)
     assert ("rolling-back", "rolling-back", "boot-target") in [row[1:] for row in charger.history()]
 
 
 def test_target_again_while_undoing(make_charger):
-    charger = installed(make_charger)
+    charger = installed(make_charger())
     device = charger.device
     device.hold_verb("set-primary")
     assert charger.reboot(panics={"B"}) == "A"
@@ -270,7 +227,7 @@ def test_target_again_while_undoing(make_charger):
     boot_into(charger, "B", "set-primary")
     charger.wait_step("undoing -> rolling-back")
     charger.wait_reboot_requested(2)
-    assert device.boot_order() == ["A"] and not calls(charger, "set-state", "B", "good")
+    assert device.boot_order() == ["A"] and not charger.backend_calls("set-state", "B", "good")
     assert charger.reboot() == "A"
     check_rolled_back(charger)
 
@@ -283,12 +240,12 @@ def test_target_booted_before_it_was_written(make_charger):
     device.hold_verb("set-state")
     charger.update()
     device.wait_backend_call("set-state", "B", "bad")
-    settle(charger, WRITTEN)
+    charger.settle(WRITTEN)
     boot_into(charger, "B", "set-state")
     charger.wait_step("installing -> rolling-back")
     charger.wait_reboot_requested(1)
     assert charger.boots()[-1]["frame"][3]["firmwareVersion"] == "0.9.0"
-    assert device.boot_order() == ["A"] and not calls(charger, "set-state", "B", "good")
+    assert device.boot_order() == ["A"] and not charger.backend_calls("set-state", "B", "good")
     assert charger.reboot() == "A"
     # This slot was not written by the job, so it is left as it is: bad already.
     assert charger.wait_end() == "InstallationFailed"
@@ -322,7 +279,7 @@ class Interrupter:
             download.release()
             device.wait_backend_call("set-state", "B", "bad", count=self.count)
         assert device.booted == "A"
-        settle_when_registered(charger, self.count, WRITTEN if self.where == "set-state" else WRITTEN[:1])
+        charger.settle(WRITTEN if self.where == "set-state" else WRITTEN[:1], self.count)
         power_cut(charger, "set-state")
         download.release()
 
@@ -352,7 +309,7 @@ def test_interrupted_five_times_at_most(make_charger, where, statuses):
         interrupter.interrupt()
     assert charger.wait_end() == statuses[-1]
     charger.wait_registered(7)
-    settle(charger, statuses)
+    charger.settle(statuses)
     assert charger.install_calls() == 6
     events = [row[3] for row in charger.history()]
     assert events.count("interrupted") == 5 and events[-1] == "interrupted-last"
@@ -368,7 +325,7 @@ def test_written_but_not_activated_is_never_installed_again(make_charger):
     device.hold_verb("set-primary")
     charger.update(options="retries=3")
     device.wait_backend_call("set-primary", "B")
-    settle(charger, WRITTEN)
+    charger.settle(WRITTEN)
     power_cut(charger, "set-primary")
     assert device.booted == "A"
     check_rolled_back(charger, "install-failed")
@@ -387,12 +344,12 @@ def test_primary_is_the_target_and_no_reboot_was_tried(make_charger, state):
     if state == "installing":
         device.wait_backend_call("post-install")
     charger.wait_state(state)
-    settle(charger, WRITTEN)
+    charger.settle(WRITTEN)
     boot_into(charger, "A", "post-install")
     charger.wait_step(f"{state} -> reboot-wait")
     if state == "reboot-wait":
         charger.wait_registered(2)
-        settle(charger, WRITTEN)
+        charger.settle(WRITTEN)
         assert not charger.reboot_wanted()
         charger.ctl("allow-reboot")
     wait_until(charger.reboot_wanted, "one more reboot")
@@ -403,7 +360,7 @@ def test_primary_is_the_target_and_no_reboot_was_tried(make_charger, state):
 
 
 def test_primary_is_the_target_but_a_reboot_was_tried(make_charger):
-    charger = installed(make_charger)
+    charger = installed(make_charger())
     boot_into(charger, "A")
     check_rolled_back(charger)
     assert ("rebooting", "undoing", "boot-old-primary-target") in [row[1:] for row in charger.history()]
@@ -414,7 +371,7 @@ def test_one_more_reboot_is_one(make_charger):
     charger = make_charger(settings=WAITS).start()
     charger.update()
     charger.wait_state("reboot-wait")
-    settle(charger, WRITTEN)
+    charger.settle(WRITTEN)
     boot_into(charger, "A")
     charger.wait_step("reboot-wait -> reboot-wait")
     charger.ctl("allow-reboot")
@@ -428,7 +385,7 @@ def test_old_slot_in_reboot_wait(make_charger):
     charger = make_charger(settings=WAITS).start()
     charger.update()
     charger.wait_state("reboot-wait")
-    settle(charger, WRITTEN)
+    charger.settle(WRITTEN)
     power_cut(charger, panics={"B"})
     check_rolled_back(charger)
     assert not charger.device.reboot_requests()
@@ -436,14 +393,14 @@ def test_old_slot_in_reboot_wait(make_charger):
 
 def test_old_slot_in_confirming(make_charger):
     """The new slot came up once, unconfirmed, and then not any more."""
-    charger = installed(make_charger, settings={"update": {"health": "stack"}})
+    charger = installed(make_charger(settings={"update": {"health": "stack"}}))
     assert charger.reboot() == "B"
     charger.wait_step("rebooting -> confirming")
     power_cut(charger, panics={"B"})
     check_rolled_back(charger)
 
 
-# ------------------------------------------------------------------------------------------------ row: neither is booted
+# ----------------------------------------------------------------------------------------------- row: neither is booted
 
 
 def boot_rescue(charger, slot):
@@ -462,17 +419,17 @@ def boot_rescue(charger, slot):
 
 @pytest.mark.parametrize("slot", ["R", "C"])    # R is a slot of another class; RAUC knows no slot C
 def test_neither_slot_is_booted(make_charger, slot):
-    charger = installed(make_charger, settings={"rauc": {"mark-good": "never"}})
+    charger = installed(make_charger(settings={"rauc": {"mark-good": "never"}}))
     device = charger.device
     charger.stop_agent()
     conf, booted = boot_rescue(charger, slot)
-    asked = len(calls(charger, "get-primary"))
+    asked = len(charger.backend_calls("get-primary"))
     charger.start_agent()
     if slot == "R":
         device.wait_backend_call("get-primary", count=asked + 1)
     else:
         charger.wait_log("Did not find booted slot")
-    settle_when_registered(charger, 2, WRITTEN)
+    charger.settle(WRITTEN, 2)
     assert charger.job_state() == "rebooting"
     assert len(device.reboot_requests()) == 1 and device.boot_env().order == ["B", "A"]
     charger.stop_agent()
