@@ -2,7 +2,7 @@
 """What the CSMS sends, good and bad, and what it gets for it."""
 import contextlib
 import json
-import threading
+import os
 import time
 
 import pytest
@@ -582,31 +582,52 @@ def test_a_flood_of_calls_is_answered_in_order_and_memory_stays_bounded(make_cha
     with own_csms(make_charger, scheme, wrap=QUARANTINE) as (charger, _, peer):
         sizes = []
         for name in ("first", "second", "third"):
-            sender = threading.Thread(target=peer.send_texts, args=[
-                [f'[2,"{name}-{i}","GetConfiguration",{{}}]' for i in range(FLOOD)]])
-            sender.start()
+            peer.send_texts(f'[2,"{name}-{i}","GetConfiguration",{{}}]' for i in range(FLOOD))
             answers = [peer.frame() for _ in range(FLOOD)]
-            sender.join()
             assert [answer[:2] for answer in answers] == [[3, f"{name}-{i}"] for i in range(FLOOD)]
             sizes.append(rss_kib(charger.agent.pid))
         assert sizes[2] - sizes[0] < 4096, sizes
         assert len(charger.log_text().splitlines()) < 100
 
 
-def test_a_flood_whose_sender_does_not_read(make_charger):
-    """It sends until nobody takes it any more, then looks at the answers: none is lost, and we do not gather them without end."""
-    with own_csms(make_charger, wrap=QUARANTINE) as (charger, _, peer):
-        ids = [f"n-{i}" for i in range(1000 * FLOOD)]
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_a_flood_whose_sender_does_not_read(make_charger, scheme):
+    """It sends until nobody takes it any more, then looks at the answers: none is lost, and meanwhile we neither gather them without
+    end nor spin."""
+    with own_csms(make_charger, scheme, wrap=QUARANTINE) as (charger, _, peer):
+        pid = charger.agent.pid
         peer.send_texts(f'[2,"warm-{i}","GetConfiguration",{ASKED}]' for i in range(FLOOD))
         for _ in range(FLOOD):
             peer.frame()
-        before = rss_kib(charger.agent.pid)
+        before = rss_kib(pid)
+        ids = [f"n-{i}" for i in range(1000 * FLOOD)]
         sent, rest = peer.send_until_stuck((f'[2,"{ident}","GetConfiguration",{ASKED}]' for ident in ids), 1.0)
         assert FLOOD < sent < len(ids)
-        assert rss_kib(charger.agent.pid) - before < 4096
-        sender = threading.Thread(target=peer.socket.sendall, args=[rest])
-        sender.start()
+        assert rss_kib(pid) - before < 4096
+        begun, used = time.monotonic(), cpu_seconds(pid)
+        wait_until(lambda: time.monotonic() - begun > 1, "a second of doing nothing")
+        assert cpu_seconds(pid) - used < 0.3
+        peer.send_bytes(rest)
         answers = [peer.frame() for _ in range(sent)]
-        sender.join()
         assert [answer[:2] for answer in answers] == [[3, ident] for ident in ids[:sent]]
         assert asked(peer)[:2] == [3, "x"]
+
+
+def test_a_flood_that_no_queue_can_hold_ends_the_connection(make_charger):
+    """As many CALLs as one TLS record holds, each with an answer much longer: they all come before the first answer can go."""
+    with own_csms(make_charger, "wss") as (charger, listener, peer):
+        peer.send_texts(["[2,1]"] * (16384 // 7))
+        with pytest.raises(Disconnected) as closed:
+            while True:
+                assert peer.frame()[:3] == [4, 1, "FormationViolation"]
+        assert closed.value.code == 1008
+        charger.wait_log("we closed the connection: too many messages came at once")
+        peer.drop()
+        with listener.accept() as again:
+            assert asked(again)[:2] == [3, "x"]

@@ -54,6 +54,7 @@ def test_another_request_before_the_install_takes_the_jobs_place(make_charger, n
     assert "request-waiting" not in status
     assert (last_job(charger)["id"], last_job(charger)["state"]) == (1, "superseded")
     assert steps(charger, 1)[-1] == (stage.state, "superseded", "request")
+    charger.wait_step(f"{stage.state} -> superseded")
     assert charger.statuses() == []
 
     stage.thaw(charger)
@@ -73,6 +74,7 @@ def test_another_request_from_the_install_on_waits_and_the_newest_wins(make_char
     status = charger.status()
     assert (status["job"]["id"], status["job"]["state"], status["request-waiting"]) == (1, stage.state, True)
     assert steps(charger, 2) == [("scheduled", "scheduled", "request"), ("scheduled", "superseded", "request")]
+    charger.wait_step("scheduled -> superseded")
     assert charger.statuses() == stage.statuses
     charger.restart_agent()                     # what waits is in the store
     wait_up(charger)

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The other side of wsclient.py: a WebSocket server for one charge point, with a hand on every byte."""
 import base64
+import contextlib
 import hashlib
 import json
+import select
 import socket
 import ssl
 
-from wsclient import _GUID, DEADLINE, WebSocket, _masked
+from wsclient import _GUID, DEADLINE, Disconnected, WebSocket, _masked
+
+
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_PIECE = 16384
 
 
 def _text_frame(text):
@@ -70,7 +76,21 @@ class Connection(WebSocket):
 
     def send_texts(self, texts):
         """Many messages in as few pieces as the kernel makes of them."""
-        self.socket.sendall(b"".join(map(_text_frame, texts)))
+        self.send_bytes(b"".join(map(_text_frame, texts)))
+
+    def send_bytes(self, data):
+        """Sends while it takes what comes meanwhile (for recv()); in one thread, since two may not use a TLS socket at once."""
+        self.socket.setblocking(False)
+        while data:
+            select.select([self.socket], [self.socket], [], DEADLINE)
+            with contextlib.suppress(*_NOT_NOW):
+                data = data[self.socket.send(data[:_PIECE]):]
+            with contextlib.suppress(*_NOT_NOW):
+                received = self.socket.recv(_PIECE)
+                if not received:
+                    raise Disconnected(None)
+                self._buffer += received
+        self.socket.settimeout(DEADLINE)
 
     def send_until_stuck(self, texts, seconds):
         """Sends until the peer takes nothing for so long; returns the number of messages begun and the rest of the last one."""
