@@ -22,7 +22,7 @@ ifeq ($(VARIANT),asan)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 endif
 
-PACKAGES := glib-2.0 gio-2.0 gio-unix-2.0 libwebsockets jansson openssl sqlite3
+PACKAGES := glib-2.0 gio-2.0 gio-unix-2.0 libwebsockets jansson openssl sqlite3 libcurl
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wpointer-arith
 # DEVELOPER=1 turns warnings into errors (lint, CI).
 ifdef DEVELOPER

@@ -4,7 +4,7 @@
 # Does nothing, and needs no root, when none is missing.
 set -euo pipefail
 
-build=(gcc libc6-dev make git pkg-config libglib2.0-dev libwebsockets-dev libwebsockets-evlib-glib libjansson-dev libssl-dev libsqlite3-dev)
+build=(gcc libc6-dev make git pkg-config libglib2.0-dev libwebsockets-dev libwebsockets-evlib-glib libjansson-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev)
 demo=(rauc squashfs-tools dbus libglib2.0-bin openssl util-linux python3)
 tests=("${demo[@]}" check faketime iproute2 python3-pytest python3-pytest-xdist python3-jsonschema)
 lint=(clang clang-format clang-tidy cppcheck shellcheck codespell check)
