@@ -45,6 +45,13 @@ static const char *const wire_names[] = {
     [JOB_WIRE_ENDED] = "ended",
 };
 
+static const char *const transport_names[] = {
+    [JOB_TRANSPORT_UNDECIDED] = "undecided",
+    [JOB_TRANSPORT_STREAM] = "stream",
+    [JOB_TRANSPORT_DOWNLOAD] = "download",
+    [JOB_TRANSPORT_STORE] = "store",
+};
+
 typedef enum {
     FIELD_TEXT,
     FIELD_INT64,
@@ -52,7 +59,8 @@ typedef enum {
     FIELD_FLAG,
     FIELD_STATE,
     FIELD_ROLE,
-    FIELD_WIRE
+    FIELD_WIRE,
+    FIELD_TRANSPORT
 } FieldKind;
 
 typedef struct {
@@ -79,6 +87,9 @@ static const Field fields[] = {
     FIELD(retries, FIELD_UINT),
     FIELD(retry_interval_s, FIELD_UINT),
     FIELD(request_id, FIELD_INT64),
+    FIELD(by_hand, FIELD_FLAG),
+    FIELD(transport, FIELD_TRANSPORT),
+    FIELD(fetched_bytes, FIELD_INT64),
     FIELD(attempts, FIELD_UINT),
     FIELD(interruptions, FIELD_UINT),
     FIELD(tried, FIELD_FLAG),
@@ -111,13 +122,14 @@ static const Field fields[] = {
     FIELD(ended_ms, FIELD_INT64),
 };
 
-#define TEXT_OF(job, field)  G_STRUCT_MEMBER(char *, job, (field)->offset)
-#define INT64_OF(job, field) G_STRUCT_MEMBER(gint64, job, (field)->offset)
-#define UINT_OF(job, field)  G_STRUCT_MEMBER(guint, job, (field)->offset)
-#define FLAG_OF(job, field)  G_STRUCT_MEMBER(gboolean, job, (field)->offset)
-#define STATE_OF(job, field) G_STRUCT_MEMBER(JobState, job, (field)->offset)
-#define ROLE_OF(job, field)  G_STRUCT_MEMBER(JobRole, job, (field)->offset)
-#define WIRE_OF(job, field)  G_STRUCT_MEMBER(JobWire, job, (field)->offset)
+#define TEXT_OF(job, field)      G_STRUCT_MEMBER(char *, job, (field)->offset)
+#define INT64_OF(job, field)     G_STRUCT_MEMBER(gint64, job, (field)->offset)
+#define UINT_OF(job, field)      G_STRUCT_MEMBER(guint, job, (field)->offset)
+#define FLAG_OF(job, field)      G_STRUCT_MEMBER(gboolean, job, (field)->offset)
+#define STATE_OF(job, field)     G_STRUCT_MEMBER(JobState, job, (field)->offset)
+#define ROLE_OF(job, field)      G_STRUCT_MEMBER(JobRole, job, (field)->offset)
+#define WIRE_OF(job, field)      G_STRUCT_MEMBER(JobWire, job, (field)->offset)
+#define TRANSPORT_OF(job, field) G_STRUCT_MEMBER(JobTransport, job, (field)->offset)
 
 const char *job_state_name(JobState state)
 {
@@ -138,6 +150,12 @@ gboolean job_state_from_name(const char *name, JobState *ret_state)
 gboolean job_state_is_end(JobState state)
 {
     return state >= JOB_INSTALLED && state < JOB_N_STATES;
+}
+
+const char *job_transport_name(JobTransport transport)
+{
+    return (guint)transport < G_N_ELEMENTS(transport_names) ? transport_names[transport]
+                                                            : "unknown";
 }
 
 Job *job_new(void)
@@ -198,6 +216,10 @@ static void bind_field(Sql *sql, const Field *field, const Job *job)
     case FIELD_WIRE:
         sql_bind_text(sql, name_of(wire_names, G_N_ELEMENTS(wire_names), WIRE_OF(job, field)));
         break;
+    case FIELD_TRANSPORT:
+        sql_bind_text(
+            sql, name_of(transport_names, G_N_ELEMENTS(transport_names), TRANSPORT_OF(job, field)));
+        break;
     }
 }
 
@@ -224,6 +246,10 @@ static void read_field(Sql *sql, const Field *field, Job *job)
         break;
     case FIELD_WIRE:
         WIRE_OF(job, field) = sql_get_name(sql, wire_names, G_N_ELEMENTS(wire_names));
+        break;
+    case FIELD_TRANSPORT:
+        TRANSPORT_OF(job, field) =
+            sql_get_name(sql, transport_names, G_N_ELEMENTS(transport_names));
         break;
     }
 }

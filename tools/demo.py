@@ -43,6 +43,7 @@ path={folder}/store/store.db
 restart-command={device.restart_command}
 
 [update]
+spool-directory={folder}/spool
 reboot-command={device.reboot_command}
 health=csms;command
 health-directory={folder}/health.d
@@ -101,10 +102,15 @@ class Demo:
         done = subprocess.run([str(AGENT), "--config", str(self.config), "status", "--json"], capture_output=True,
                               text=True, env=self.device.environment())
         job = json.loads(done.stdout).get("job", {}) if done.returncode == 0 else {}
-        if "progress" in job:
-            filled = job["progress"] * WIDTH // 100
-            print(f"\r{'RAUC':>8}  [{'#' * filled}{'.' * (WIDTH - filled)}] {job['progress']:3} % "
-                  f"{job.get('progress-message', '')[:30]:30}", end="", flush=True)
+        if "bytes" in job:
+            self.bar(job["transport"], job.get("transfer-percent", 0), f"{job['bytes'] / 1e6:.1f} MB")
+        elif "progress" in job:
+            self.bar("RAUC", job["progress"], job.get("progress-message", ""))
+
+    @staticmethod
+    def bar(who, percent, words):
+        filled = percent * WIDTH // 100
+        print(f"\r{who:>8}  [{'#' * filled}{'.' * (WIDTH - filled)}] {percent:3} % {words[:30]:30}", end="", flush=True)
 
     def watch(self, until):
         """Shows what happens until the condition holds."""

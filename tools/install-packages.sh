@@ -1,12 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Installs the Debian packages that are missing for what is named: build, test, lint, demo.
+# Installs the Debian packages that are missing for what is named: build, test, guest, lint, demo.
 # Does nothing, and needs no root, when none is missing.
 set -euo pipefail
 
 build=(gcc libc6-dev make git pkg-config libglib2.0-dev libwebsockets-dev libwebsockets-evlib-glib libjansson-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev)
 demo=(rauc squashfs-tools dbus libglib2.0-bin openssl util-linux python3)
-tests=("${demo[@]}" check faketime iproute2 python3-pytest python3-pytest-xdist python3-jsonschema)
+servers=(nginx python3-pyftpdlib python3-openssl vsftpd openssh-server openssh-sftp-server)
+tests=("${demo[@]}" "${servers[@]}" check curl faketime iproute2 python3-pytest python3-pytest-xdist python3-jsonschema)
+guest=(user-mode-linux mmdebstrap debian-archive-keyring kmod)
 lint=(clang clang-format clang-tidy cppcheck shellcheck codespell check)
 
 wanted=()
@@ -15,9 +17,10 @@ for purpose in "$@"; do
     build) wanted+=("${build[@]}") ;;
     demo) wanted+=("${demo[@]}") ;;
     test) wanted+=("${tests[@]}") ;;
+    guest) wanted+=("${guest[@]}") ;;
     lint) wanted+=("${lint[@]}") ;;
     *)
-        echo "usage: $0 build|demo|test|lint ..." >&2
+        echo "usage: $0 build|demo|test|guest|lint ..." >&2
         exit 2
         ;;
     esac
@@ -34,7 +37,29 @@ if [ "$(id -u)" != 0 ]; then
     echo "missing packages, to be installed as root: apt-get install ${missing[*]}" >&2
     exit 1
 fi
+# The tests run servers of their own; none of these packages is to serve this machine, now or after its next start.
+readonly POLICY=/usr/sbin/policy-rc.d
+if [ ! -e "$POLICY" ]; then
+    trap 'rm -f "$POLICY"' EXIT
+    printf '#!/bin/sh\nexit 101\n' > "$POLICY"
+    chmod 755 "$POLICY"
+fi
+
+disable() { # disable SERVICE
+    if command -v systemctl > /dev/null; then
+        systemctl --quiet disable "$1"
+    else
+        update-rc.d "$1" disable
+    fi
+}
+
 echo "installing: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+for package in "${missing[@]}"; do
+    case $package in
+    nginx | vsftpd) disable "$package" ;;
+    openssh-server) disable ssh ;;
+    esac
+done

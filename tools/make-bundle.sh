@@ -15,6 +15,8 @@ usage: ${0##*/} --pki DIR --version VERSION --image FILE --output FILE [OPTION..
   --compatible NAME    the device that it is for (default rauc-ocpp-demo)
   --signer WHO         good (default), foreign (a CA that the device does not know) or expired
   --format FORMAT      plain (default) or verity (needs a device mapper on the device)
+  --adaptive           with an index of the image's blocks: what the device has already is not fetched (the image's
+                       size must be a multiple of 4096)
   --damaged            break the signature after signing
 EOT
 }
@@ -24,10 +26,11 @@ fail() {
     exit "${2:-1}"
 }
 
-pki="" version="" image="" output="" compatible=rauc-ocpp-demo signer=good format=plain damaged=""
+pki="" version="" image="" output="" compatible=rauc-ocpp-demo signer=good format=plain damaged="" adaptive=""
 while [ $# -gt 0 ]; do
     case $1 in
     --damaged) damaged=yes && shift && continue ;;
+    --adaptive) adaptive=yes && shift && continue ;;
     --help) usage && exit 0 ;;
     --pki | --version | --image | --output | --compatible | --signer | --format) ;;
     *) fail "unknown option $1, see --help" 2 ;;
@@ -67,6 +70,7 @@ format=$format
 
 [image.rootfs]
 filename=rootfs.img
+${adaptive:+adaptive=block-hash-index}
 EOT
 
 # No keyring: RAUC would check its own signature at once and refuse the expired signer.

@@ -3,9 +3,10 @@
  * Own download: a whole bundle into the spool, resumed over lost links, restarts of the agent and
  * reboots; never two different files in one.
  *
- * In the spool (mode 0700) a job has `job-N.part` while it is fetched, `job-N.part.info` (what is known of the
+ * In the spool (mode 0700) a job has `job-N.part` while it is fetched, `job-N.info` (what is known of the
  * remote file, how much of the partial file is surely on the disk, a digest of the URL), and
- * `job-N.raucb` once it is whole and synced: root's, mode 0600, as RAUC demands.
+ * `job-N.raucb` once it is whole and synced: root's, mode 0600, as RAUC demands.  A spool that is a symbolic link, or
+ * that another user owns or may write to, is refused.
  */
 #pragma once
 
@@ -14,7 +15,7 @@
 #include "adapter/clock.h"
 #include "adapter/transfer.h"
 
-#define DOWNLOAD_SYNC_BYTES  (G_GINT64_CONSTANT(8) << 20) /* how much a power cut may take back */
+#define DOWNLOAD_SYNC_BYTES  (G_GINT64_CONSTANT(8) << 20) /* about what a power cut may take back */
 #define DOWNLOAD_SPARE_BYTES (G_GINT64_CONSTANT(4) << 20) /* that stay free on the file system */
 
 typedef struct {
@@ -40,6 +41,7 @@ typedef struct _Download Download;
 /* Always calls done() later, unless freed before.  A bundle that is whole already is found. */
 Download *download_begin(Transfers *transfers, Clock *clock, const DownloadRequest *request,
                          const DownloadEvents *events, gpointer user_data);
+/* At any time but from within progress(). */
 void download_free(Download *download);
 /* Bytes that came over the network in this run. */
 gint64 download_received(const Download *download);

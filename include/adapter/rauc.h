@@ -28,7 +28,9 @@ typedef enum {
                               spool full */
     RAUC_ERROR_SIGNATURE,  /* signature or certificate of the bundle */
     RAUC_ERROR_COMPATIBLE, /* made for another device */
-    RAUC_ERROR_FORMAT,     /* damaged, truncated, a format that this RAUC cannot install that way */
+    RAUC_ERROR_FORMAT,     /* damaged, truncated, a format that this RAUC cannot install */
+    RAUC_ERROR_STREAM,     /* cannot be streamed, by this RAUC or at all; a local file may do */
+    RAUC_ERROR_STORE,      /* the casync store could not be read */
     RAUC_ERROR_SIZE,       /* the slot is too small */
     RAUC_ERROR_COPY,       /* I/O error while the slot was written */
     RAUC_ERROR_BUSY,       /* RAUC is at work for somebody else */

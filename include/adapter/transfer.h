@@ -29,7 +29,8 @@ typedef enum {
     TRANSFER_ERROR_RANGES,  /* the server cannot read from the middle */
     TRANSFER_ERROR_CHANGED, /* not the file that was read before */
     TRANSFER_ERROR_PROTOCOL, /* an answer that cannot be right: lying range, encoding, too many bytes */
-    TRANSFER_ERROR_LOCAL, /* set by the receiver, e.g. disk full */
+    TRANSFER_ERROR_BUDGET, /* set by the receiver: more bytes than may be spent */
+    TRANSFER_ERROR_LOCAL,  /* set by the receiver, e.g. disk full */
 } TransferError;
 
 /* Worth another try without anybody changing anything: NETWORK, SERVER. */

@@ -29,6 +29,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_free)
 
 GVariant *client_status(Client *client, GError **error);               /* a{sv} */
 GVariant *client_history(Client *client, guint limit, GError **error); /* aa{sv} */
+/* A URL or an absolute path. */
+gboolean client_install(Client *client, const char *source, GError **error);
 /* Cancel, Confirm or AllowReboot. */
 gboolean client_act(Client *client, const char *method, GError **error);
 /* The file descriptor (close-on-exec) that holds the reboot back while it is open; -1 with `error`. */

@@ -23,6 +23,7 @@ int commands_run(const CommandOptions *options);
 int commands_check_config(const CommandOptions *options);
 int commands_status(const CommandOptions *options);
 int commands_history(const CommandOptions *options);
+int commands_install(const CommandOptions *options);
 int commands_cancel(const CommandOptions *options);
 int commands_confirm(const CommandOptions *options);
 int commands_allow_reboot(const CommandOptions *options);

@@ -8,6 +8,7 @@
  *
  *   property Status a{sv}     what `status` shows; PropertiesChanged invalidates it at every step
  *   GetHistory(u limit) -> aa{sv}   limit 0: CONTROL_MAX_HISTORY
+ *   Install(s source)   a URL or an absolute path; the job's progress is in Status
  *   Cancel()  Confirm()  AllowReboot()
  *   Inhibit(s who, s why) -> h   the reboot waits as long as the returned file descriptor is open
  */
@@ -20,8 +21,9 @@
 #define CONTROL_INTERFACE      "org.rauc_ocpp.Agent1"
 #define CONTROL_BUS_RETRY_S    5
 #define CONTROL_MAX_INHIBITORS 32
-#define CONTROL_MAX_WHO        64  /* characters */
-#define CONTROL_MAX_WHY        200 /* characters */
+#define CONTROL_MAX_WHO        64   /* characters */
+#define CONTROL_MAX_WHY        200  /* characters */
+#define CONTROL_MAX_SOURCE     4096 /* bytes */
 #define CONTROL_MAX_HISTORY    1000
 
 typedef struct _Control Control;
@@ -30,6 +32,7 @@ typedef struct _Control Control;
 typedef struct {
     GVariant *(*status)(gpointer user_data);               /* a{sv} */
     GVariant *(*history)(guint limit, gpointer user_data); /* aa{sv} */
+    gboolean (*install)(const char *source, gpointer user_data, GError **error);
     gboolean (*cancel)(gpointer user_data, GError **error);
     gboolean (*confirm)(gpointer user_data, GError **error);
     gboolean (*allow_reboot)(gpointer user_data, GError **error);

@@ -20,6 +20,7 @@
 typedef enum { MARK_GOOD_ALWAYS, MARK_GOOD_JOBS, MARK_GOOD_NEVER } MarkGood;
 typedef enum { REBOOT_AUTOMATIC, REBOOT_REQUIRED } RebootPermission;
 typedef enum { REPORT_AFTER_CONFIRM, REPORT_BEFORE_REBOOT } ReportInstalled;
+typedef enum { TRANSPORT_AUTO, TRANSPORT_STREAM, TRANSPORT_DOWNLOAD } Transport;
 typedef enum { HEALTH_CSMS = 1, HEALTH_COMMAND = 2, HEALTH_STACK = 4 } Health; /* flags */
 
 typedef struct {
@@ -50,6 +51,8 @@ typedef struct {
     char *restart_command;   /* systemctl restart rauc */
     MarkGood mark_good;      /* always */
     /* [update] */
+    Transport transport;                /* auto */
+    char *spool_directory;              /* /var/lib/rauc-ocpp-agent/spool */
     gint64 default_retries;             /* 3 */
     gint64 default_retry_interval_s;    /* 60 */
     char *reboot_command;               /* systemctl reboot */
@@ -60,6 +63,17 @@ typedef struct {
     Health health;                      /* csms */
     char *health_directory;             /* /etc/rauc-ocpp-agent/health.d */
     gint64 health_timeout_s;            /* 3600 */
+    /* [download] */
+    gint64 hold_s;            /* 270, less than the kernel's 300 */
+    gint64 read_ahead;        /* 4M */
+    gint64 rate_limit;        /* bytes/s, 0: none */
+    gint64 data_budget;       /* bytes a job, 0: without limit */
+    gint64 connect_timeout_s; /* 20 */
+    gint64 low_speed_limit;   /* bytes/s, 100 */
+    gint64 spread_s;          /* 0 */
+    gboolean give_up_early;
+    char *download_ca_file, *download_client_cert_file, *download_client_key_file;
+    char *netrc_file, *proxy;
     /* [system] */
     char *boot_id_file; /* /proc/sys/kernel/random/boot_id */
 } Settings;

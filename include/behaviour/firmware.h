@@ -13,6 +13,7 @@
 
 #include "adapter/clock.h"
 #include "adapter/rauc.h"
+#include "adapter/transfer.h"
 #include "db/jobs.h"
 #include "db/store.h"
 
@@ -27,6 +28,13 @@ typedef enum {
 /* Which boots are marked good: see mark-good in the settings. */
 typedef enum { FIRMWARE_MARK_ALWAYS, FIRMWARE_MARK_JOBS, FIRMWARE_MARK_NEVER } FirmwareMarkGood;
 
+/* How a bundle comes to RAUC: see transport in the settings. */
+typedef enum {
+    FIRMWARE_TRANSPORT_AUTO,
+    FIRMWARE_TRANSPORT_STREAM,
+    FIRMWARE_TRANSPORT_DOWNLOAD
+} FirmwareTransport;
+
 typedef struct {
     const char *boot_id;
     const char *firmware_version; /* of this boot; may be NULL */
@@ -38,6 +46,15 @@ typedef struct {
     gint64 last_csms_ms; /* last stored CSMS time, 0: none */
     FirmwareMarkGood mark_good;
     gboolean report_before_reboot;
+    /* how the bundle is had */
+    FirmwareTransport transport;
+    const char *spool_directory;
+    gint64 hold_ms;         /* an outage for so long is a pause */
+    gint64 data_budget;     /* bytes a job; 0: without limit */
+    gsize read_ahead;       /* bytes of buffer of the relay */
+    gboolean give_up_early; /* a permanent refusal ends the job */
+    const char *identity;   /* with the job it decides when within `spread_s` it begins */
+    guint spread_s;
 } FirmwareConfig;
 
 /* Called from the main loop; they must not call back into Firmware before they return, but for
@@ -64,20 +81,22 @@ typedef struct {
     gint64 retrieve_date_ms;
     gint64 retries;          /* -1: the default */
     gint64 retry_interval_s; /* -1: the default */
+    gboolean by_hand;        /* by a person: `location` may be an absolute path */
 } FirmwareRequest;
 
 typedef struct _Firmware Firmware;
 
 /* All arguments are borrowed and must live longer; `config` and its strings are copied. */
-Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, Clock *clock,
-                       const FirmwareEvents *events, gpointer user_data);
+Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, Transfers *transfers,
+                       Clock *clock, const FirmwareEvents *events, gpointer user_data);
 void firmware_free(Firmware *firmware);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Firmware, firmware_free)
 
 /* Loads what the store holds and begins. */
 void firmware_start(Firmware *firmware);
 
-/* UpdateFirmware (C 5.19).  TRUE once it is in the store (or is a repeat of a known one). */
+/* UpdateFirmware (C 5.19), or an update by hand, which does not wait behind another one.  TRUE once it
+ * is in the store (or is a repeat of a known one). */
 gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GError **error);
 gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error);
 
@@ -106,6 +125,15 @@ const Job *firmware_last_job(const Firmware *firmware);
 gboolean firmware_has_waiting(const Firmware *firmware);
 /* RAUC's per cent while an install of the job runs, else -1; `*ret_message` is borrowed. */
 int firmware_progress(const Firmware *firmware, const char **ret_message);
+/* The transfer that is under way; FALSE when there is none. */
+typedef struct {
+    const char *way;     /* "stream" or "download" */
+    gint64 bytes, size;  /* size -1: not known */
+    gint64 rate;         /* bytes/s, of late */
+    gint64 left_s;       /* -1: not known */
+    const char *trouble; /* the outage that is waited out; NULL: none.  Borrowed */
+} FirmwareTransfer;
+gboolean firmware_transfer(const Firmware *firmware, FirmwareTransfer *ret_transfer);
 gboolean firmware_boot_marked(const Firmware *firmware);
 
 /* A location without user and password, for logs and history; g_free(). */

@@ -52,6 +52,16 @@ gboolean job_state_is_end(JobState state);
 
 typedef enum { JOB_ACTIVE, JOB_WAITS, JOB_ENDED } JobRole;
 
+/* How the bundle comes to RAUC.  A job only ever moves down this list. */
+typedef enum {
+    JOB_TRANSPORT_UNDECIDED,
+    JOB_TRANSPORT_STREAM,   /* through the relay, nothing is stored */
+    JOB_TRANSPORT_DOWNLOAD, /* into the spool, RAUC gets the path */
+    JOB_TRANSPORT_STORE /* the same, but through the relay, which reaches the casync store, too */
+} JobTransport;
+
+const char *job_transport_name(JobTransport transport); /* "stream", ... */
+
 /* What RAUC says of the slot that a job will write, before and after (absent: 0 or NULL). */
 typedef struct {
     gint64 installed_count;
@@ -73,12 +83,15 @@ typedef struct {
     guint retries; /* attempts = 1 + retries */
     guint retry_interval_s;
     gint64 request_id; /* of a signed update; -1: UpdateFirmware of 1.6 */
+    gboolean by_hand;  /* asked for by a person; then `location` may be a local path */
 
     /* progress */
-    guint attempts;      /* charged so far */
-    guint interruptions; /* not charged, five a job; then the reboots for want of RAUC, five */
-    gboolean tried;      /* InstallBundle was called once: a new request waits */
-    gboolean written;    /* RAUC was seen writing the slot in the current attempt */
+    JobTransport transport;
+    gint64 fetched_bytes; /* over the network, by attempts that have ended */
+    guint attempts;       /* charged so far */
+    guint interruptions;  /* not charged, five a job; then the reboots for want of RAUC, five */
+    gboolean tried;       /* InstallBundle was called once: a new request waits */
+    gboolean written;     /* RAUC was seen writing the slot in the current attempt */
     JobWire wire;
     char *last_status; /* last status queued, for TriggerMessage; NULL: none */
     char *reason;      /* why it failed or waits, in words; NULL: none */

@@ -19,6 +19,8 @@ typedef struct {
  * ask for nothing else: the URL is the CSMS's, and a file called `signature verification
  * failed.raucb` must not look like a verdict. */
 static const Row rows[] = {
+    {"Bundle format ", "' not supported in streaming mode", RAUC_ERROR_STREAM},
+    {"Failed mounting bundle: failed to resolve 'nbd'", NULL, RAUC_ERROR_STREAM},
     {"Failed to download bundle ", NULL, RAUC_ERROR_RETRIEVAL},
     {"Failed to stream bundle ", NULL, RAUC_ERROR_RETRIEVAL},
     {NULL, "lready processing a different method", RAUC_ERROR_BUSY},
@@ -44,7 +46,6 @@ static const Row rows[] = {
     {NULL, "No target slot for class", RAUC_ERROR_COMPATIBLE},
 
     {NULL, "Invalid bundle format", RAUC_ERROR_FORMAT},
-    {NULL, "not supported in streaming mode", RAUC_ERROR_FORMAT},
     {"Bundle format ", NULL, RAUC_ERROR_FORMAT},
     {NULL, "Unsupported key", RAUC_ERROR_FORMAT},
     {NULL, "Failed to load manifest", RAUC_ERROR_FORMAT},
@@ -59,7 +60,7 @@ static const Row rows[] = {
     {"Failed updating slot ", "No space left on device", RAUC_ERROR_SIZE},
 
     /* casync fetches its chunks while it writes the slot */
-    {NULL, "casync extract", RAUC_ERROR_RETRIEVAL},
+    {NULL, "casync extract", RAUC_ERROR_STORE},
     {NULL, "Failed to copy data", RAUC_ERROR_COPY},
     {NULL, "Failed splicing data", RAUC_ERROR_COPY},
     {NULL, "Syncing content to ", RAUC_ERROR_COPY},

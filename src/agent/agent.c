@@ -286,6 +286,15 @@ static GVariant *on_history(guint limit, gpointer user_data)
     return agent_history(user_data, limit);
 }
 
+static gboolean on_install(const char *source, gpointer user_data, GError **error)
+{
+    Agent *agent = user_data;
+    FirmwareRequest request = {
+        .location = source, .retries = -1, .retry_interval_s = -1, .by_hand = TRUE};
+
+    return firmware_request(agent->firmware, &request, error);
+}
+
 static gboolean on_cancel(gpointer user_data, GError **error)
 {
     Agent *agent = user_data;
@@ -366,11 +375,37 @@ static gboolean open_store(Agent *agent)
     return TRUE;
 }
 
+static gint64 last_csms_time(gpointer user_data)
+{
+    return ((Agent *)user_data)->kept_csms_ms;
+}
+
+static void make_transfers(Agent *agent)
+{
+    const Settings *settings = agent->settings;
+    TransferConfig config = {.ca_file = settings->download_ca_file,
+                             .client_cert_file = settings->download_client_cert_file,
+                             .client_key_file = settings->download_client_key_file,
+                             .netrc_file = settings->netrc_file,
+                             .proxy = settings->proxy,
+                             .connect_timeout_s = (guint)settings->connect_timeout_s,
+                             .low_speed_limit = (guint)settings->low_speed_limit,
+                             .rate_limit = settings->rate_limit,
+                             .not_before_ms = last_csms_time,
+                             .user_data = agent};
+
+    agent->transfers = transfers_new(&config);
+}
+
 static void make_firmware(Agent *agent)
 {
     static const FirmwareMarkGood MARKS[] = {[MARK_GOOD_ALWAYS] = FIRMWARE_MARK_ALWAYS,
                                              [MARK_GOOD_JOBS] = FIRMWARE_MARK_JOBS,
                                              [MARK_GOOD_NEVER] = FIRMWARE_MARK_NEVER};
+    static const FirmwareTransport TRANSPORTS[] = {[TRANSPORT_AUTO] = FIRMWARE_TRANSPORT_AUTO,
+                                                   [TRANSPORT_STREAM] = FIRMWARE_TRANSPORT_STREAM,
+                                                   [TRANSPORT_DOWNLOAD] =
+                                                       FIRMWARE_TRANSPORT_DOWNLOAD};
     static const FirmwareEvents EVENTS = {.changed = on_firmware_changed,
                                           .outbox = on_firmware_outbox,
                                           .wants_reboot = on_wants_reboot,
@@ -390,10 +425,18 @@ static void make_firmware(Agent *agent)
         .last_csms_ms = agent->kept_csms_ms,
         .mark_good = MARKS[settings->mark_good],
         .report_before_reboot = settings->report_installed == REPORT_BEFORE_REBOOT,
+        .transport = TRANSPORTS[settings->transport],
+        .spool_directory = settings->spool_directory,
+        .hold_ms = settings->hold_s * 1000,
+        .data_budget = settings->data_budget,
+        .read_ahead = (gsize)settings->read_ahead,
+        .give_up_early = settings->give_up_early,
+        .identity = settings->identity,
+        .spread_s = (guint)settings->spread_s,
     };
 
-    agent->firmware =
-        firmware_new(&config, agent->store, agent->rauc, agent->clock, &EVENTS, agent);
+    agent->firmware = firmware_new(&config, agent->store, agent->rauc, agent->transfers,
+                                   agent->clock, &EVENTS, agent);
 }
 
 static void make_session(Agent *agent)
@@ -469,6 +512,7 @@ static void make_parts(Agent *agent)
         .presence = on_rauc_presence, .progress = on_rauc_progress, .completed = on_rauc_completed};
     static const ControlHandlers CONTROL_HANDLERS = {.status = on_status,
                                                      .history = on_history,
+                                                     .install = on_install,
                                                      .cancel = on_cancel,
                                                      .confirm = on_confirm,
                                                      .allow_reboot = on_allow_reboot,
@@ -487,6 +531,7 @@ static void make_parts(Agent *agent)
     agent->health = health_checks_new(&health, agent->clock, on_health_passed, agent);
     load_confirmation(agent);
     agent->rauc = rauc_new(&RAUC_EVENTS, agent);
+    make_transfers(agent);
     make_firmware(agent);
     make_session(agent);
     agent->control = control_new(&CONTROL_HANDLERS, agent);
@@ -500,6 +545,7 @@ static void agent_clear(Agent *agent)
     control_free(agent->control);
     session_free(agent->session);
     firmware_free(agent->firmware);
+    transfers_free(agent->transfers);
     rauc_free(agent->rauc);
     health_checks_free(agent->health);
     reboot_free(agent->reboot);

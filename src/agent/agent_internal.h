@@ -7,6 +7,7 @@
 #include "adapter/clock.h"
 #include "adapter/rauc.h"
 #include "adapter/tls.h"
+#include "adapter/transfer.h"
 #include "adapter/ws_client.h"
 #include "agent/agent.h"
 #include "agent/control.h"
@@ -31,6 +32,7 @@ typedef struct {
     Tls *tls;
     WsClient *ws;
     Rauc *rauc;
+    Transfers *transfers;
     Firmware *firmware;
     HealthChecks *health;
     Reboot *reboot;

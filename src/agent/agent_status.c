@@ -36,6 +36,24 @@ static void add_taken(GVariantBuilder *builder, const char *name, char *value)
     g_free(value);
 }
 
+static void add_transfer(Agent *agent, GVariantBuilder *builder)
+{
+    FirmwareTransfer transfer;
+
+    if (!firmware_transfer(agent->firmware, &transfer))
+        return;
+    add(builder, "transport", transfer.way);
+    add_number(builder, "bytes", transfer.bytes);
+    if (transfer.size >= 0)
+        add_number(builder, "size", transfer.size);
+    if (transfer.size > 0)
+        add_number(builder, "transfer-percent", transfer.bytes * 100 / transfer.size);
+    add_number(builder, "bytes-per-second", transfer.rate);
+    if (transfer.left_s >= 0)
+        add_number(builder, "seconds-left", transfer.left_s);
+    add(builder, "transfer-trouble", transfer.trouble);
+}
+
 static GVariant *job_variant(Agent *agent, const Job *job)
 {
     GVariantBuilder builder;
@@ -52,6 +70,10 @@ static GVariant *job_variant(Agent *agent, const Job *job)
         add_time(&builder, "retrieve-date", job->retrieve_date_ms);
     add_number(&builder, "attempts", job->attempts);
     add_number(&builder, "retries", job->retries);
+    if (job->fetched_bytes > 0)
+        add_number(&builder, "fetched-bytes", job->fetched_bytes);
+    if (job == firmware_job(agent->firmware))
+        add_transfer(agent, &builder);
     if (percent >= 0 && job == firmware_job(agent->firmware)) {
         add_number(&builder, "progress", percent);
         add(&builder, "progress-message", message);

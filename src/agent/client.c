@@ -118,6 +118,13 @@ GVariant *client_history(Client *client, guint limit, GError **error)
     return answer ? g_variant_get_child_value(answer, 0) : NULL;
 }
 
+gboolean client_install(Client *client, const char *source, GError **error)
+{
+    g_autoptr(GVariant) answer =
+        call(client, CONTROL_INTERFACE, "Install", g_variant_new("(s)", source), "()", NULL, error);
+    return answer != NULL;
+}
+
 gboolean client_act(Client *client, const char *method, GError **error)
 {
     g_autoptr(GVariant) answer = call(client, CONTROL_INTERFACE, method, NULL, "()", NULL, error);

@@ -32,6 +32,8 @@ static const Command COMMANDS[] = {
      TAKES_JSON},
     {"history", "[--json] [--limit N]", "show what the jobs did, the newest N steps (100)",
      commands_history, TAKES_JSON | TAKES_LIMIT},
+    {"install", "URL|FILE", "install a bundle by hand, and watch it until the end",
+     commands_install, TAKES_ARGUMENTS},
     {"cancel", "", "end the job, back to the old firmware", commands_cancel, 0},
     {"confirm", "", "say that the charging stack is well (health=stack)", commands_confirm, 0},
     {"allow-reboot", "", "let a waiting update reboot (reboot-permission=required)",

@@ -7,6 +7,13 @@
 #include "agent/layout.h"
 #include "agent/settings.h"
 
+static GPtrArray *warnings_of(const Settings *settings)
+{
+    const char *spool = settings->transport == TRANSPORT_STREAM ? NULL : settings->spool_directory;
+
+    return layout_warnings(settings->store_path, spool, LAYOUT_RAUC_CONFIG, "/");
+}
+
 int commands_run(const CommandOptions *options)
 {
     g_autoptr(GPtrArray) problems = NULL;
@@ -22,7 +29,7 @@ int commands_run(const CommandOptions *options)
     }
     if (!settings)
         return EXIT_USAGE;
-    warnings = layout_warnings(settings->store_path, LAYOUT_RAUC_CONFIG, "/");
+    warnings = warnings_of(settings);
     for (guint i = 0; i < warnings->len; i++)
         g_warning("%s", (const char *)g_ptr_array_index(warnings, i));
     return agent_run(settings);
@@ -44,7 +51,7 @@ int commands_check_config(const CommandOptions *options)
     }
     if (!good)
         return EXIT_USAGE;
-    warnings = layout_warnings(settings->store_path, LAYOUT_RAUC_CONFIG, "/");
+    warnings = warnings_of(settings);
     for (guint i = 0; i < warnings->len; i++)
         fprintf(stderr, "warning: %s\n", (const char *)g_ptr_array_index(warnings, i));
     g_autofree char *line = g_strdup_printf("%s: the settings are good\n", options->config);

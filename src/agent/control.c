@@ -10,6 +10,7 @@
 #include "agent/control.h"
 
 #include <gio/gunixfdlist.h>
+#include <string.h>
 
 #include "agent/inhibitors.h"
 
@@ -33,6 +34,9 @@ static const char INTROSPECTION[] =
     "    <method name='GetHistory'>"
     "      <arg name='limit' type='u' direction='in'/>"
     "      <arg name='entries' type='aa{sv}' direction='out'/>"
+    "    </method>"
+    "    <method name='Install'>"
+    "      <arg name='source' type='s' direction='in'/>"
     "    </method>"
     "    <method name='Cancel'/>"
     "    <method name='Confirm'/>"
@@ -153,6 +157,22 @@ static void act(Control *control, gboolean (*handler)(gpointer, GError **),
         return_error(invocation, error);
 }
 
+static void install(Control *control, GVariant *parameters, GDBusMethodInvocation *invocation)
+{
+    g_autoptr(GError) error = NULL;
+    const char *source;
+    g_variant_get(parameters, "(&s)", &source);
+    if (strlen(source) > CONTROL_MAX_SOURCE) {
+        g_dbus_method_invocation_return_dbus_error(invocation, CONTROL_ERROR_FAILED,
+                                                   "the source is too long");
+        return;
+    }
+    if (control->handlers.install(source, control->user_data, &error))
+        g_dbus_method_invocation_return_value(invocation, NULL);
+    else
+        return_error(invocation, error);
+}
+
 static void cancel(Control *control, GVariant *parameters, GDBusMethodInvocation *invocation)
 {
     (void)parameters;
@@ -194,8 +214,8 @@ static void method_call(GDBusConnection *connection, const char *sender, const c
         const char *name;
         void (*function)(Control *, GVariant *, GDBusMethodInvocation *);
     } METHODS[] = {
-        {"GetHistory", get_history},   {"Cancel", cancel},   {"Confirm", confirm},
-        {"AllowReboot", allow_reboot}, {"Inhibit", inhibit},
+        {"GetHistory", get_history}, {"Install", install},          {"Cancel", cancel},
+        {"Confirm", confirm},        {"AllowReboot", allow_reboot}, {"Inhibit", inhibit},
     };
     (void)connection;
     (void)object;

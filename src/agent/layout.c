@@ -57,16 +57,23 @@ static void check_rauc(GPtrArray *warnings, const char *rauc_config, const char 
                           rauc_config, status_file));
 }
 
-GPtrArray *layout_warnings(const char *store_path, const char *rauc_config, const char *root)
+static void check_path(GPtrArray *warnings, const char *key, const char *path, const char *root)
+{
+    if (same_file_system(path, root))
+        g_ptr_array_add(warnings,
+                        g_strdup_printf("%s: %s is on the file system of the booted slot; it must "
+                                        "be on one that both slots share",
+                                        key, path));
+}
+
+GPtrArray *layout_warnings(const char *store_path, const char *spool, const char *rauc_config,
+                           const char *root)
 {
     GPtrArray *warnings = g_ptr_array_new_with_free_func(g_free);
 
-    if (same_file_system(store_path, root))
-        g_ptr_array_add(
-            warnings, g_strdup_printf(
-                          "store.path: %s is on the file system of the booted slot; it must be on "
-                          "one that both slots share",
-                          store_path));
+    check_path(warnings, "store.path", store_path, root);
+    if (spool)
+        check_path(warnings, "update.spool-directory", spool, root);
     check_rauc(warnings, rauc_config, root);
     return warnings;
 }

@@ -86,21 +86,28 @@ static void check_profile(SettingsLoader *loader)
             g_strdup_printf("is ws, which security-profile %d does not allow, use wss", profile));
 }
 
+/* `row` is of no use without `other`. */
+static void check_needs(SettingsLoader *loader, guint row, guint other)
+{
+    const SettingRow *needed = &settings_table()[other];
+
+    if (loader->origins[row].state == SETTINGS_KEY_SET &&
+        loader->origins[other].state == SETTINGS_KEY_UNSET)
+        tell_row(loader, SETTINGS_FATAL, row,
+                 g_strdup_printf("needs %s.%s", needed->group, needed->key));
+}
+
 /* Certificate and key go together, a version has one source. */
 static void check_pairs(SettingsLoader *loader)
 {
-    const SettingsOrigin *cert = &loader->origins[ROW_OF(client_cert_file)];
-    const SettingsOrigin *key = &loader->origins[ROW_OF(client_key_file)];
     guint version_file = ROW_OF(firmware_version_file);
 
     if (loader->settings->security_profile != 3) {
-        if (cert->state == SETTINGS_KEY_SET && key->state == SETTINGS_KEY_UNSET)
-            tell_row(loader, SETTINGS_FATAL, ROW_OF(client_cert_file),
-                     g_strdup("needs csms.client-key-file"));
-        if (key->state == SETTINGS_KEY_SET && cert->state == SETTINGS_KEY_UNSET)
-            tell_row(loader, SETTINGS_FATAL, ROW_OF(client_key_file),
-                     g_strdup("needs csms.client-cert-file"));
+        check_needs(loader, ROW_OF(client_cert_file), ROW_OF(client_key_file));
+        check_needs(loader, ROW_OF(client_key_file), ROW_OF(client_cert_file));
     }
+    check_needs(loader, ROW_OF(download_client_cert_file), ROW_OF(download_client_key_file));
+    check_needs(loader, ROW_OF(download_client_key_file), ROW_OF(download_client_cert_file));
     if (loader->origins[version_file].state != SETTINGS_KEY_UNSET &&
         loader->origins[ROW_OF(firmware_version)].state != SETTINGS_KEY_UNSET)
         tell_row(loader, SETTINGS_FATAL, version_file,
@@ -195,8 +202,14 @@ void settings_check(SettingsLoader *loader)
     check_readable(loader, ROW_OF(ca_file));
     check_readable(loader, ROW_OF(client_cert_file));
     check_readable(loader, ROW_OF(client_key_file));
+    check_readable(loader, ROW_OF(download_ca_file));
+    check_readable(loader, ROW_OF(download_client_cert_file));
+    check_readable(loader, ROW_OF(download_client_key_file));
+    check_readable(loader, ROW_OF(netrc_file));
     check_secrecy(loader, ROW_OF(authorization_key_file));
     check_secrecy(loader, ROW_OF(client_key_file));
+    check_secrecy(loader, ROW_OF(download_client_key_file));
+    check_secrecy(loader, ROW_OF(netrc_file));
     read_authorization_key(loader);
     read_firmware_version(loader);
 }

@@ -14,6 +14,10 @@ static const SettingChoice PERMISSIONS[] = {
     {"automatic", REBOOT_AUTOMATIC}, {"required", REBOOT_REQUIRED}, {NULL, 0}};
 static const SettingChoice REPORT[] = {
     {"after-confirm", REPORT_AFTER_CONFIRM}, {"before-reboot", REPORT_BEFORE_REBOOT}, {NULL, 0}};
+static const SettingChoice TRANSPORT[] = {{"auto", TRANSPORT_AUTO},
+                                          {"stream", TRANSPORT_STREAM},
+                                          {"download", TRANSPORT_DOWNLOAD},
+                                          {NULL, 0}};
 static const SettingChoice HEALTH[] = {
     {"csms", HEALTH_CSMS}, {"command", HEALTH_COMMAND}, {"stack", HEALTH_STACK}, {NULL, 0}};
 
@@ -48,6 +52,8 @@ static const SettingRow ROWS[] = {
     {"rauc", "absent-timeout", &SETTING_SECONDS, FIELD(absent_timeout_s), 1, 7 * DAY, "3600", NULL, FALSE},
     {"rauc", "restart-command", &SETTING_COMMAND, FIELD(restart_command), 1, MAX_COMMAND, "systemctl restart rauc", NULL, FALSE},
     {"rauc", "mark-good", &SETTING_CHOICE, FIELD(mark_good), 0, 0, "always", MARK_GOOD, FALSE},
+    {"update", "transport", &SETTING_CHOICE, FIELD(transport), 0, 0, "auto", TRANSPORT, FALSE},
+    {"update", "spool-directory", &SETTING_PATH, FIELD(spool_directory), 1, MAX_PATH, "/var/lib/rauc-ocpp-agent/spool", NULL, FALSE},
     {"update", "default-retries", &SETTING_NUMBER, FIELD(default_retries), 0, 100, "3", NULL, FALSE},
     {"update", "default-retry-interval", &SETTING_SECONDS, FIELD(default_retry_interval_s), 0, DAY, "60", NULL, FALSE},
     {"update", "reboot-command", &SETTING_COMMAND, FIELD(reboot_command), 1, MAX_COMMAND, "systemctl reboot", NULL, FALSE},
@@ -58,6 +64,19 @@ static const SettingRow ROWS[] = {
     {"update", "health", &SETTING_FLAGS, FIELD(health), 0, 0, "csms", HEALTH, FALSE},
     {"update", "health-directory", &SETTING_PATH, FIELD(health_directory), 1, MAX_PATH, "/etc/rauc-ocpp-agent/health.d", NULL, FALSE},
     {"update", "health-timeout", &SETTING_SECONDS, FIELD(health_timeout_s), 1, 7 * DAY, "3600", NULL, FALSE},
+    {"download", "hold", &SETTING_SECONDS, FIELD(hold_s), 0, 290, "270", NULL, FALSE},
+    {"download", "read-ahead", &SETTING_SIZE, FIELD(read_ahead), 256 << 10, 64 << 20, "4M", NULL, FALSE},
+    {"download", "rate-limit", &SETTING_SIZE, FIELD(rate_limit), 0, G_GINT64_CONSTANT(1) << 40, "0", NULL, FALSE},
+    {"download", "data-budget", &SETTING_SIZE, FIELD(data_budget), 0, G_GINT64_CONSTANT(1) << 40, "0", NULL, FALSE},
+    {"download", "connect-timeout", &SETTING_SECONDS, FIELD(connect_timeout_s), 1, 300, "20", NULL, FALSE},
+    {"download", "low-speed-limit", &SETTING_SIZE, FIELD(low_speed_limit), 1, 1 << 30, "100", NULL, FALSE},
+    {"download", "spread", &SETTING_SECONDS, FIELD(spread_s), 0, 7 * DAY, "0", NULL, FALSE},
+    {"download", "give-up-early", &SETTING_BOOLEAN, FIELD(give_up_early), 0, 0, "false", NULL, FALSE},
+    {"download", "ca-file", &SETTING_PATH, FIELD(download_ca_file), 1, MAX_PATH, NULL, NULL, FALSE},
+    {"download", "client-cert-file", &SETTING_PATH, FIELD(download_client_cert_file), 1, MAX_PATH, NULL, NULL, FALSE},
+    {"download", "client-key-file", &SETTING_PATH, FIELD(download_client_key_file), 1, MAX_PATH, NULL, NULL, FALSE},
+    {"download", "netrc-file", &SETTING_PATH, FIELD(netrc_file), 1, MAX_PATH, NULL, NULL, FALSE},
+    {"download", "proxy", &SETTING_TEXT, FIELD(proxy), 1, 1024, NULL, NULL, FALSE},
     {"system", "boot-id-file", &SETTING_PATH, FIELD(boot_id_file), 1, MAX_PATH, "/proc/sys/kernel/random/boot_id", NULL, FALSE},
 };
 /* clang-format on */

@@ -42,6 +42,7 @@ class Charger:
         self.config = path / "agent.conf"
         self.log = path / "agent.log"
         self.store = path / "store" / "store.db"
+        self.spool = path / "spool"
         self.agent = None
         self.expected_exit = {0}
         self.served_reboots = 0     # requests of boots that are over
@@ -81,7 +82,8 @@ class Charger:
                              "firmware-version-file": self.device.firmware_version_file},
             "store": {"path": self.store},
             "rauc": {"restart-command": self.device.restart_command},
-            "update": {"reboot-command": self.device.reboot_command, "default-retries": "0",
+            "update": {"spool-directory": self.spool, "reboot-command": self.device.reboot_command, "default-retries": "0",
+                       "transport": "download",     # RAUC 1.8 cannot stream, and need not learn it in every test
                        "default-retry-interval": "1", "report-wait": "5"},
             "system": {"boot-id-file": self.device.boot_id_file},
         }

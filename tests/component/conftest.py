@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fixtures of the component tests, and the way to the simulated device in tools/."""
+"""Fixtures of the component tests, and the way to the simulated device in tools/ and the servers in tests/."""
 import contextlib
 import pathlib
 import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "tools"), str(TOP / "tests")]
 
-from charger import Charger  # noqa: E402  (needs the path above)
+from charger import Charger  # noqa: E402  (needs the paths above)
 from schemas import check_frames  # noqa: E402
 
 

@@ -23,7 +23,9 @@ DIFFERENCES = {
         "-> reboot-wait : Installing :", "as above"),
 }
 # The model's other slot always boots; ours may not: then the new one stays, and the CSMS is told.
-OUR_EVENTS = {"no-fallback": {"confirming": "-> install-failed : InstallationFailed :"}}
+# It also knows of each bundle at once whether it can be streamed; ours learns it from RAUC and from the server.
+OUR_EVENTS = {"no-fallback": {"confirming": "-> install-failed : InstallationFailed :"},
+              "next-transport": {"installing": "-> retry-wait : :"}}
 
 
 def parse(text):

@@ -10,6 +10,7 @@
 
 #include "slots_fixture.h"
 #include "store_fixture.h"
+#include "transport_fake.h"
 
 #include "behaviour/firmware.h"
 
@@ -40,6 +41,7 @@ struct _Rauc {
     gboolean alone;     /* knows no slot but the booted one */
     const char *refuse; /* marks: "active", "bad", "good" */
     gboolean busy_for_others;
+    char *source; /* of the last InstallBundle */
 };
 
 typedef struct {
@@ -50,6 +52,7 @@ typedef struct {
     FirmwareConfig config;
     char *boot_id;
     guint boots;
+    gboolean downloads; /* end well at once */
     gboolean wants_health, wants_reboot, holds_reboot, no_commands;
     GString *deeds; /* what was done to RAUC and to the system */
     GString *wire;  /* the statuses of the outbox, in order */
@@ -86,7 +89,8 @@ void rauc_query(Rauc *rauc, RaucStatusFunc done, gpointer user_data)
 
 void rauc_install(Rauc *rauc, const char *source, RaucDoneFunc done, gpointer user_data)
 {
-    (void)source;
+    g_free(rauc->source);
+    rauc->source = g_strdup(source);
     fake_push(rauc, (FakeCall){.kind = CALL_INSTALL, .done = done, .user_data = user_data});
 }
 
@@ -186,8 +190,8 @@ static void world_start(World *world)
     world->wants_health = world->wants_reboot = FALSE;
     world->config.boot_id = world->boot_id;
     world->config.firmware_version = g_strcmp0(world->rauc.booted, TARGET) == 0 ? "2.0" : "1.0";
-    world->firmware =
-        firmware_new(&world->config, world->store, &world->rauc, world->clock, &EVENTS, world);
+    world->firmware = firmware_new(&world->config, world->store, &world->rauc, NULL, world->clock,
+                                   &EVENTS, world);
     firmware_start(world->firmware);
     if (world->rauc.presence != RAUC_ABSENT)
         firmware_rauc_presence(world->firmware, world->rauc.presence);
@@ -225,7 +229,9 @@ static World *world_new(void)
                                      .stall_timeout_ms = 10 * MINUTE,
                                      .silent_timeout_ms = HOUR,
                                      .absent_timeout_ms = HOUR,
-                                     .health_timeout_ms = HOUR};
+                                     .health_timeout_ms = HOUR,
+                                     .spool_directory = "/spool",
+                                     .identity = "CP1"};
     world->rauc.presence = RAUC_IDLE;
     world->rauc.booted = world->rauc.primary = OLD;
     world->rauc.target = RECORD_BEFORE;
@@ -240,6 +246,7 @@ static void world_free(World *world)
     store_close(world->store);
     clock_free(world->clock);
     g_free(world->boot_id);
+    g_free(world->rauc.source);
     g_string_free(world->deeds, TRUE);
     g_string_free(world->wire, TRUE);
     logging = NULL;
@@ -305,6 +312,8 @@ static void world_run(World *world)
         if (call) {
             answer(world, call);
             fake_call_free(call);
+        } else if (transport.download && world->downloads) {
+            download_ends(-1, 0);
         } else if (world->wants_reboot && !world->holds_reboot) {
             world->wants_reboot = FALSE;
             firmware_reboot_allowed(world->firmware);

@@ -26,6 +26,9 @@ static Job *full_job(void)
     job->retries = G_MAXUINT;
     job->retry_interval_s = G_MAXUINT - 1;
     job->request_id = 2147483647;
+    job->by_hand = TRUE;
+    job->transport = JOB_TRANSPORT_STORE;
+    job->fetched_bytes = 1099511627776;
     job->attempts = 3;
     job->interruptions = 5;
     job->tried = TRUE;
@@ -72,6 +75,9 @@ static void expect_same(const Job *a, const Job *b)
     ck_assert_uint_eq(a->retries, b->retries);
     ck_assert_uint_eq(a->retry_interval_s, b->retry_interval_s);
     ck_assert_int_eq(a->request_id, b->request_id);
+    ck_assert_int_eq(a->by_hand, b->by_hand);
+    ck_assert_int_eq(a->transport, b->transport);
+    ck_assert_int_eq(a->fetched_bytes, b->fetched_bytes);
     ck_assert_uint_eq(a->attempts, b->attempts);
     ck_assert_uint_eq(a->interruptions, b->interruptions);
     ck_assert_int_eq(a->tried, b->tried);

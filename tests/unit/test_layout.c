@@ -29,7 +29,7 @@ static guint warnings(const char *store, const char *text, const char *root)
 
     if (text)
         ck_assert(g_file_set_contents(config, text, -1, NULL));
-    list = layout_warnings(store, config, root);
+    list = layout_warnings(store, NULL, config, root);
     return list->len;
 }
 
@@ -39,6 +39,15 @@ START_TEST(store_beside_the_slots_is_fine)
 
     ck_assert_uint_eq(warnings(store, NULL, "/proc"), 0);
     ck_assert_uint_eq(warnings(store, NULL, folder), 1);
+}
+END_TEST
+
+START_TEST(spool_in_the_slot)
+{
+    g_autoptr(GPtrArray) list = layout_warnings("/dev/null", folder, config, folder);
+
+    ck_assert_uint_eq(list->len, 1);
+    ck_assert(g_str_has_prefix(list->pdata[0], "update.spool-directory: "));
 }
 END_TEST
 
@@ -64,6 +73,7 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, store_beside_the_slots_is_fine);
+    tcase_add_test(tests, spool_in_the_slot);
     tcase_add_test(tests, status_file_of_rauc);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

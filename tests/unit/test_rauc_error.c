@@ -49,7 +49,7 @@ static const struct {
     {RAUC_ERROR_COMPATIBLE,
      "Installation error: Bundle rejected: Hook returned: signature verification failed"},
     {RAUC_ERROR_FORMAT, "Invalid bundle format: Signature size (1) exceeds bundle size"},
-    {RAUC_ERROR_FORMAT, "Bundle format 'plain' not supported in streaming mode"},
+    {RAUC_ERROR_STREAM, "Bundle format 'plain' not supported in streaming mode"},
     {RAUC_ERROR_FORMAT, "Bundle format 'plain' not allowed"},
     {RAUC_ERROR_FORMAT, "Unsupported key: transaction-id"},
     {RAUC_ERROR_SIZE, "Installation error: Failed updating slot rootfs.1: Failed splicing data: "
@@ -60,7 +60,7 @@ static const struct {
                       "Error reading from file: Input/output error"},
     {RAUC_ERROR_COPY, "Installation error: Failed updating slot rootfs.1: Failed splicing data: "
                       "Error writing to file descriptor: Input/output error"},
-    {RAUC_ERROR_RETRIEVAL, "Installation error: Failed updating slot rootfs.1: failed to run "
+    {RAUC_ERROR_STORE, "Installation error: Failed updating slot rootfs.1: failed to run "
                            "casync extract: Child process exited with code 1"},
     /* RAUC's own state */
     {RAUC_ERROR_BUSY, "Already processing a different method"},
@@ -68,7 +68,7 @@ static const struct {
     /* the rest */
     {RAUC_ERROR_OTHER, "Failed mounting bundle: Failed to load dm table: Argument list too long"},
     {RAUC_ERROR_OTHER, "Failed mounting bundle: Failed to open /dev/mapper/control"},
-    {RAUC_ERROR_OTHER, "Failed mounting bundle: failed to resolve 'nbd' netlink family"},
+    {RAUC_ERROR_STREAM, "Failed mounting bundle: failed to resolve 'nbd' netlink family"},
     {RAUC_ERROR_OTHER, "Installation error: Failed marking slot rootfs.1 bootable: backend failed"},
     {RAUC_ERROR_OTHER, "Did not find booted slot (matching 'C')"},
     {RAUC_ERROR_OTHER, "Post-install handler error: Child process exited with code 1"},

@@ -216,37 +216,41 @@ typedef struct {
     const char *what;
     int failure; /* RaucError; -1: Completed(0) */
     gboolean primary_is_target;
-    guint attempts, max_attempts;
+    gboolean last, other_way;
     JobEvent expected;
 } Attempt;
 
 /* clang-format off */
 static const Attempt ATTEMPTS[] = {
-    {"success",                     -1,                    TRUE,  0, 1, E(ACTIVATED)},
-    {"success, not activated",      -1,                    FALSE, 0, 4, E(REFUSED)},
-    {"post-install handler failed", RAUC_ERROR_OTHER,      TRUE,  0, 4, E(FAIL_ACTIVATED)},
-    {"I/O error after activation",  RAUC_ERROR_COPY,       TRUE,  0, 1, E(FAIL_ACTIVATED)},
-    {"name lost after activation",  RAUC_ERROR_GONE,       TRUE,  0, 1, E(ACTIVATED)},
+    {"success",                     -1,                    TRUE,  TRUE,  FALSE, E(ACTIVATED)},
+    {"success, not activated",      -1,                    FALSE, FALSE, FALSE, E(REFUSED)},
+    {"post-install handler failed", RAUC_ERROR_OTHER,      TRUE,  FALSE, FALSE, E(FAIL_ACTIVATED)},
+    {"I/O error after activation",  RAUC_ERROR_COPY,       TRUE,  TRUE,  FALSE, E(FAIL_ACTIVATED)},
+    {"name lost after activation",  RAUC_ERROR_GONE,       TRUE,  TRUE,  FALSE, E(ACTIVATED)},
 
-    {"transfer",                    RAUC_ERROR_RETRIEVAL,  FALSE, 0, 2, E(FAIL)},
-    {"transfer, last",              RAUC_ERROR_RETRIEVAL,  FALSE, 1, 2, E(FAIL_LAST)},
-    {"transfer, the only one",      RAUC_ERROR_RETRIEVAL,  FALSE, 0, 1, E(FAIL_LAST)},
-    {"transfer, long over",         RAUC_ERROR_RETRIEVAL,  FALSE, 9, 2, E(FAIL_LAST)},
-    {"transfer, without end",       RAUC_ERROR_RETRIEVAL,  FALSE, 9, G_MAXUINT, E(FAIL)},
-    {"copying",                     RAUC_ERROR_COPY,       FALSE, 0, 2, E(FAIL)},
-    {"copying, last",               RAUC_ERROR_COPY,       FALSE, 1, 2, E(FAIL_LAST)},
-    {"RAUC gone",                   RAUC_ERROR_GONE,       FALSE, 0, 2, E(FAIL)},
-    {"RAUC gone, last",             RAUC_ERROR_GONE,       FALSE, 1, 2, E(FAIL_LAST)},
-    {"RAUC busy",                   RAUC_ERROR_BUSY,       FALSE, 0, 2, E(INTERRUPTED)},
-    {"RAUC busy, last",             RAUC_ERROR_BUSY,       FALSE, 1, 2, E(INTERRUPTED)},
-    {"something else",              RAUC_ERROR_OTHER,      FALSE, 0, 2, E(FAIL)},
-    {"something else, last",        RAUC_ERROR_OTHER,      FALSE, 1, 2, E(REFUSED)},
+    {"transfer",                    RAUC_ERROR_RETRIEVAL,  FALSE, FALSE, FALSE, E(FAIL)},
+    {"transfer, last",              RAUC_ERROR_RETRIEVAL,  FALSE, TRUE,  FALSE, E(FAIL_LAST)},
+    {"copying",                     RAUC_ERROR_COPY,       FALSE, FALSE, FALSE, E(FAIL)},
+    {"copying, last",               RAUC_ERROR_COPY,       FALSE, TRUE,  FALSE, E(FAIL_LAST)},
+    {"RAUC gone",                   RAUC_ERROR_GONE,       FALSE, FALSE, FALSE, E(FAIL)},
+    {"RAUC gone, last",             RAUC_ERROR_GONE,       FALSE, TRUE,  FALSE, E(FAIL_LAST)},
+    {"RAUC busy",                   RAUC_ERROR_BUSY,       FALSE, FALSE, FALSE, E(INTERRUPTED)},
+    {"RAUC busy, last",             RAUC_ERROR_BUSY,       FALSE, TRUE,  FALSE, E(INTERRUPTED)},
+    {"something else",              RAUC_ERROR_OTHER,      FALSE, FALSE, FALSE, E(FAIL)},
+    {"something else, last",        RAUC_ERROR_OTHER,      FALSE, TRUE,  FALSE, E(REFUSED)},
 
-    {"signature",                   RAUC_ERROR_SIGNATURE,  FALSE, 0, 9, E(REFUSED)},
-    {"compatible",                  RAUC_ERROR_COMPATIBLE, FALSE, 0, 9, E(REFUSED)},
-    {"format",                      RAUC_ERROR_FORMAT,     FALSE, 0, 9, E(REFUSED)},
-    {"size",                        RAUC_ERROR_SIZE,       FALSE, 0, 9, E(REFUSED)},
-    {"signature, last",             RAUC_ERROR_SIGNATURE,  FALSE, 0, 1, E(REFUSED)},
+    {"signature",                   RAUC_ERROR_SIGNATURE,  FALSE, FALSE, FALSE, E(REFUSED)},
+    {"compatible",                  RAUC_ERROR_COMPATIBLE, FALSE, FALSE, FALSE, E(REFUSED)},
+    {"format",                      RAUC_ERROR_FORMAT,     FALSE, FALSE, FALSE, E(REFUSED)},
+    {"size",                        RAUC_ERROR_SIZE,       FALSE, FALSE, FALSE, E(REFUSED)},
+    {"signature, last",             RAUC_ERROR_SIGNATURE,  FALSE, TRUE,  FALSE, E(REFUSED)},
+
+    {"not to be streamed",          RAUC_ERROR_STREAM,     FALSE, FALSE, TRUE,  E(NEXT_TRANSPORT)},
+    {"the same at the last attempt", RAUC_ERROR_STREAM,    FALSE, TRUE,  TRUE,  E(NEXT_TRANSPORT)},
+    {"the same, and not otherwise", RAUC_ERROR_STREAM,     FALSE, FALSE, FALSE, E(REFUSED)},
+    {"casync store, other way",     RAUC_ERROR_STORE,      FALSE, TRUE,  TRUE,  E(NEXT_TRANSPORT)},
+    {"casync store",                RAUC_ERROR_STORE,      FALSE, FALSE, FALSE, E(FAIL)},
+    {"casync store, last",          RAUC_ERROR_STORE,      FALSE, TRUE,  FALSE, E(FAIL_LAST)},
 };
 /* clang-format on */
 
@@ -261,10 +265,10 @@ START_TEST(on_attempt)
     JobEvent event;
 
     record_set(&job->before, &BEFORE);
-    job->attempts = row->attempts;
     if (row->failure >= 0)
         failure = g_error_new_literal(RAUC_ERROR, row->failure, "RAUC's own words");
-    event = verdict_on_attempt(job, &seen, failure, row->max_attempts, &reason);
+    event =
+        verdict_on_attempt(job, &seen, &(AttemptEnd){failure, row->last, row->other_way}, &reason);
     ck_assert_msg(event == row->expected, "%s: %s, not %s", row->what, job_event_name(event),
                   job_event_name(row->expected));
     if (failure)
@@ -298,8 +302,11 @@ START_TEST(on_attempt_with_the_target_primary_before)
 
         record_set(&job->before, &BEFORE);
         slots_set(&job->primary_slot, TARGET);
-        ck_assert_int_eq(verdict_on_attempt(job, &seen, NULL, 9, &first), ROWS[i].success);
-        ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &second), ROWS[i].failure);
+        ck_assert_int_eq(verdict_on_attempt(job, &seen, &(AttemptEnd){NULL, FALSE, FALSE}, &first),
+                         ROWS[i].success);
+        ck_assert_int_eq(
+            verdict_on_attempt(job, &seen, &(AttemptEnd){error, FALSE, FALSE}, &second),
+            ROWS[i].failure);
     }
 }
 END_TEST
@@ -316,9 +323,11 @@ START_TEST(on_attempt_without_a_primary)
     Observation seen = {written, "boot-1", "1.0"};
 
     record_set(&job->before, &BEFORE);
-    ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &reason), JOB_EVENT_FAIL_ACTIVATED);
+    ck_assert_int_eq(verdict_on_attempt(job, &seen, &(AttemptEnd){error, FALSE, FALSE}, &reason),
+                     JOB_EVENT_FAIL_ACTIVATED);
     seen.status = untouched;
-    ck_assert_int_eq(verdict_on_attempt(job, &seen, error, 9, &again), JOB_EVENT_FAIL);
+    ck_assert_int_eq(verdict_on_attempt(job, &seen, &(AttemptEnd){error, FALSE, FALSE}, &again),
+                     JOB_EVENT_FAIL);
 }
 END_TEST
 

@@ -30,6 +30,7 @@ from .restart import RestartListener
 
 COMPATIBLE = "rauc-ocpp-demo"
 RAUC_NAME = "de.pengutronix.rauc"
+_RAUC = os.environ.get("RAUC", "rauc")     # another RAUC than the host's
 _BACKEND = Path(__file__).with_name("bootloader.sh")
 _SOCKET_PATH_MAX = 100          # the kernel's limit is 108, less the longest name of a socket here
 
@@ -160,7 +161,7 @@ class Device:
             if self.rauc_running():
                 return
             self._rauc = Process(
-                ["unshare", "-m", "--propagation", "slave", "rauc", f"--conf={self.system_conf}", "service",
+                ["unshare", "-m", "--propagation", "slave", _RAUC, f"--conf={self.system_conf}", "service",
                  f"--override-boot-slot={self.booted}"],
                 log=self.root / "rauc.log", env={**self.environment(), "TMPDIR": str(self.root / "tmp")},
                 pid_file=self.root / "rauc.pid")
@@ -327,7 +328,7 @@ class Device:
 
     def rauc(self, *args: str, timeout: float = DEADLINE) -> subprocess.CompletedProcess[str]:
         """Runs the command line tool rauc against this device's service."""
-        return run(["rauc", *args], env=self.environment(), timeout=timeout)
+        return run([_RAUC, *args], env=self.environment(), timeout=timeout)
 
     def last_error(self) -> str:
         done = run(["gdbus", "call", "--system", "--dest", RAUC_NAME, "--object-path", "/", "--method",

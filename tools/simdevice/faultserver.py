@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Optional
+from typing import BinaryIO, Optional
 
 from .process import DEADLINE, wait_until
 
@@ -211,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif file is None:
             self._status(404, {})
         else:
-            self._send_file(file.read_bytes(), fault, body)
+            self._send_file(file, fault, body)
 
     def _status(self, code: int, headers: dict[str, str]) -> None:
         self.send_response(code)
@@ -220,39 +220,47 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send_file(self, data: bytes, fault: Fault, body: bool) -> None:
-        size = len(data)
+    def _send_file(self, file: Path, fault: Fault, body: bool) -> None:
+        size = file.stat().st_size
+        first, last = 0, size - 1
         ranges = fault.mode != "no-ranges"
         part = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if ranges else None
         if part:
             first, last = int(part[1]), min(int(part[2] or size), size - 1)
             if first > last:
                 return self._status(416, {"Content-Range": f"bytes */{size}"})
-            data = data[first:last + 1]
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         else:
             self.send_response(200)
         if ranges:
             self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(last + 1 - first))
         self.send_header("Content-Type", "application/octet-stream")
         self.end_headers()
         if body:
-            self._send_body(data, fault)
+            with file.open("rb") as source:
+                source.seek(first)
+                self._send_body(source, last + 1 - first, fault)
 
-    def _send_body(self, data: bytes, fault: Fault) -> None:
+    def _send_body(self, source: BinaryIO, size: int, fault: Fault) -> None:
         breaks = fault.mode in ("cut", "stall") or (fault.mode == "hold" and fault.after)
-        until = min(len(data), len(data) // 2 if fault.after is None else fault.after) if breaks else len(data)
-        chunk = max(1, fault.rate // _TICKS) if fault.mode == "slow" else _CHUNK
-        for start in range(0, until, chunk):
-            self.wfile.write(data[start:min(start + chunk, until)])
-            if fault.mode == "slow" and self.server.faults.closing.wait(1 / _TICKS):
-                self.close_connection = True
-                return
+        until = min(size, size // 2 if fault.after is None else fault.after) if breaks else size
+        if not self._copy(source, until, fault.rate if fault.mode == "slow" else None):
+            return
         if fault.mode == "cut":
             self.close_connection = True
         elif breaks:
             fault.hang()
             if not self.server.faults.closing.is_set():
-                self.wfile.write(data[until:])
+                self._copy(source, size - until)
+
+    def _copy(self, source: BinaryIO, size: int, rate: Optional[int] = None) -> bool:
+        """Sends so many bytes; False when the server closes meanwhile."""
+        chunk = max(1, rate // _TICKS) if rate else _CHUNK
+        for start in range(0, size, chunk):
+            self.wfile.write(source.read(min(chunk, size - start)))
+            if rate and self.server.faults.closing.wait(1 / _TICKS):
+                self.close_connection = True
+                return False
+        return True

@@ -35,10 +35,11 @@ def pki(build_dir: Path) -> Path:
 
 
 def bundle(build_dir: Path, version: str, *, signer: str = "good", compatible: str = COMPATIBLE, damaged: bool = False,
-           format: str = "plain", size: int = image.DEFAULT_SIZE, seed: int = 0) -> Bundle:
+           format: str = "plain", adaptive: bool = False, size: int = image.DEFAULT_SIZE, seed: int = 0,
+           like: str = "") -> Bundle:
     """A bundle with an image of this version; for the options see tools/make-bundle.sh and image.make_image()."""
     keys = pki(build_dir)
-    arguments = repr((version, signer, compatible, damaged, format, size, seed, keys))
+    arguments = repr((version, signer, compatible, damaged, format, adaptive, size, seed, like, keys))
     sources = _MAKE_BUNDLE.read_bytes() + Path(image.__file__).read_bytes()
     cache = build_dir.resolve() / "bundles"
     cache.mkdir(parents=True, exist_ok=True)
@@ -50,10 +51,11 @@ def bundle(build_dir: Path, version: str, *, signer: str = "good", compatible: s
             return result
         work = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
         try:
-            image.make_image(work / "image.img", version, size, seed)
+            image.make_image(work / "image.img", version, size, seed, like)
             _run([str(_MAKE_BUNDLE), "--pki", str(keys), "--version", version, "--compatible", compatible, "--image",
                   str(work / "image.img"), "--signer", signer, "--format", format,
-                  "--output", str(work / "bundle.raucb"), *(["--damaged"] if damaged else [])])
+                  "--output", str(work / "bundle.raucb"), *(["--damaged"] if damaged else []),
+                  *(["--adaptive"] if adaptive else [])])
             os.replace(work, folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)

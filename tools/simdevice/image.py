@@ -15,12 +15,16 @@ _HEADER_MAX = 512
 _SECOND_LINE = 10 + 1 + 64 + 1
 
 
-def make_image(path: Path, version: str, size: int = DEFAULT_SIZE, seed: int = 0) -> Path:
-    """Writes an image of exactly `size` bytes; the same arguments give the same bytes."""
+def make_image(path: Path, version: str, size: int = DEFAULT_SIZE, seed: int = 0,
+               like: str = "") -> Path:
+    """Writes an image of exactly `size` bytes; the same arguments give the same bytes.
+
+    `like` is the version of an image of this size and seed from which it differs in the first two lines only.
+    """
     if not version or version.split() != [version] or len(version) > 200 or size < 2 * _HEADER_MAX:
         raise ValueError(f"no image of {size} bytes for version {version!r}")
     first = b"%s %s\n" % (MAGIC, version.encode())
-    body = random.Random(f"{version}/{seed}").randbytes(size - len(first) - _SECOND_LINE)
+    body = random.Random(f"{like or version}/{seed}").randbytes(size - len(first) - _SECOND_LINE)
     path.write_bytes(first + b"%010d %s\n" % (len(body), hashlib.sha256(body).hexdigest().encode()) + body)
     return path
 

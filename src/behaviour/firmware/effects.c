@@ -5,8 +5,6 @@
  */
 #include "src/behaviour/firmware/internal.h"
 
-#include "src/behaviour/firmware/location.h"
-
 #include <string.h>
 
 static void effect_done(Firmware *firmware)
@@ -136,21 +134,16 @@ void firmware_mark_boot(Firmware *firmware)
 
 static gboolean run_fetch(Firmware *firmware)
 {
-    g_autofree char *reason = NULL;
-    g_autofree char *url = location_for_rauc(firmware->job->location, &reason);
-
-    firmware->fetch_failure =
-        url ? g_strdup("this version of the agent does not download by itself")
-            : g_steal_pointer(&reason);
+    firmware_fetch(firmware);
     effect_done(firmware);
     return TRUE;
 }
 
-static void end_attempt(Firmware *firmware, const GError *error)
+void firmware_end_attempt(Firmware *firmware, const GError *error)
 {
-    firmware->attempt = ATTEMPT_ENDED;
     g_clear_error(&firmware->attempt_error);
-    firmware->attempt_error = g_error_copy(error);
+    firmware->attempt = ATTEMPT_ENDED;
+    firmware->attempt_error = firmware_true_error(firmware, error);
     firmware_forget_status(firmware);
 }
 
@@ -164,7 +157,7 @@ static void install_answered(const GError *error, gpointer user_data)
     if (firmware->job && firmware->job->state == JOB_INSTALLING) {
         firmware->progress_ms = clock_boottime_ms(firmware->clock);
         if (error)
-            end_attempt(firmware, error);
+            firmware_end_attempt(firmware, error);
         else if (firmware->attempt == ATTEMPT_CALLED)
             firmware->attempt = ATTEMPT_RUNNING;
     }
@@ -180,28 +173,27 @@ static gboolean snapshot_is_stale(const Firmware *firmware)
 
 static gboolean run_install(Firmware *firmware)
 {
-    g_autofree char *reason = NULL;
-    g_autofree char *url = location_for_rauc(firmware->job->location, &reason);
+    g_autofree char *source = NULL;
     g_autofree char *shown = firmware_location_for_people(firmware->job->location);
     g_autoptr(GError) refusal = NULL;
 
     if (!firmware->status)
         return FALSE;
-    if (!url) /* a location that this version refuses, kept by another version */
-        refusal = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_FORMAT, reason);
-    else if (snapshot_is_stale(firmware))
+    if (snapshot_is_stale(firmware))
         refusal =
             g_error_new_literal(RAUC_ERROR, RAUC_ERROR_BUSY, "RAUC was at work for somebody else");
-    if (refusal) {
-        end_attempt(firmware, refusal);
-        effect_done(firmware);
+    else
+        source = firmware_open_source(firmware, &refusal);
+    effect_done(firmware);
+    if (!source) {
+        firmware_end_attempt(firmware, refusal);
         return TRUE;
     }
-    g_message("job=%" G_GINT64_FORMAT " InstallBundle %s", firmware->job->id, shown);
-    effect_done(firmware);
+    g_message("job=%" G_GINT64_FORMAT " InstallBundle %s (%s)", firmware->job->id, shown,
+              job_transport_name(firmware->job->transport));
     firmware->calling = TRUE;
     firmware->attempt = ATTEMPT_CALLED;
-    rauc_install(firmware->rauc, url, install_answered, firmware);
+    rauc_install(firmware->rauc, source, install_answered, firmware);
     return FALSE;
 }
 
@@ -211,6 +203,8 @@ void firmware_abort(Firmware *firmware)
 
     firmware->aborting = rauc_presence(firmware->rauc) == RAUC_BUSY;
     firmware->progress_ms = clock_boottime_ms(firmware->clock);
+    if (firmware->aborting && firmware_abort_relay(firmware, "cancelled"))
+        return;
     if (firmware->aborting && !firmware->events.restart_rauc(firmware->user_data, &error))
         g_critical("cannot restart RAUC: %s; it is tried again", error->message);
 }

@@ -76,6 +76,8 @@ static void watch_attempt(Firmware *firmware)
 
     if (firmware->aborting && now(firmware) >= firmware->progress_ms + FIRMWARE_ABORT_AGAIN_MS)
         firmware_abort(firmware);
+    if (!firmware->stalled) /* bytes that RAUC gets are progress */
+        firmware->progress_ms = MAX(firmware->progress_ms, firmware_relay_moved_ms(firmware));
     if (!firmware_watches(firmware) || now(firmware) < firmware_watchdog_ms(firmware))
         return;
     g_warning("job=%" G_GINT64_FORMAT " no progress for %" G_GINT64_FORMAT
@@ -85,6 +87,8 @@ static void watch_attempt(Firmware *firmware)
     firmware->stalled = TRUE;
     firmware->progress_ms +=
         now(firmware) - firmware_watchdog_ms(firmware) + FIRMWARE_ABORT_AGAIN_MS;
+    if (firmware_abort_relay(firmware, "RAUC stalled"))
+        return;
     if (!firmware->events.restart_rauc(firmware->user_data, &error))
         g_critical("cannot restart RAUC: %s; it is tried again", error->message);
 }
@@ -124,6 +128,7 @@ static void after_step(Firmware *firmware, JobEvent event)
     if (event == JOB_EVENT_RESUME &&
         firmware->job->state == JOB_INSTALLING) { /* adopt the install that runs */
         firmware->attempt = ATTEMPT_RUNNING;
+        firmware->adopted = TRUE;
         firmware->progress_ms = now(firmware);
         firmware_rauc_progress(firmware, rauc_percent(firmware->rauc), "");
     }
@@ -204,6 +209,8 @@ void firmware_advance(Firmware *firmware)
         tell(firmware);
     }
     tell(firmware);
+    if (firmware->job)
+        firmware_drop_transport(firmware, firmware->job->state);
     firmware->advancing = FALSE;
     if (error)
         g_critical("the store does not take the job's step: %s; it is tried again", error->message);
@@ -213,16 +220,19 @@ void firmware_advance(Firmware *firmware)
 /* -----------------------------------------------------------------------------------------------------
  * life and start */
 
-Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, Clock *clock,
-                       const FirmwareEvents *events, gpointer user_data)
+Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, Transfers *transfers,
+                       Clock *clock, const FirmwareEvents *events, gpointer user_data)
 {
     Firmware *firmware = g_new0(Firmware, 1);
 
     firmware->config = *config;
     firmware->config.boot_id = g_strdup(config->boot_id);
     firmware->config.firmware_version = g_strdup(config->firmware_version);
+    firmware->config.spool_directory = g_strdup(config->spool_directory);
+    firmware->config.identity = g_strdup(config->identity);
     firmware->store = store;
     firmware->rauc = rauc;
+    firmware->transfers = transfers;
     firmware->clock = clock;
     firmware->events = *events;
     firmware->user_data = user_data;
@@ -242,7 +252,12 @@ void firmware_free(Firmware *firmware)
     firmware_forget_status(firmware);
     g_clear_error(&firmware->attempt_error);
     g_free(firmware->message);
-    g_free(firmware->fetch_failure);
+    relay_free(firmware->relay);
+    download_free(firmware->download);
+    g_clear_error(&firmware->fetch_error);
+    g_free(firmware->bundle_sha256);
+    g_free((char *)firmware->config.spool_directory);
+    g_free((char *)firmware->config.identity);
     g_free((char *)firmware->config.boot_id);
     g_free((char *)firmware->config.firmware_version);
     g_free(firmware);
@@ -291,6 +306,9 @@ void firmware_start(Firmware *firmware)
         return;
     }
     firmware->started = TRUE;
+    firmware_learned(firmware, firmware->config.boot_id);
+    download_clean(firmware->config.spool_directory, firmware->job ? firmware->job->id : 0);
+    firmware_adopt_relay(firmware);
     if (firmware->job) {
         firmware->job_at_start = TRUE;
         if (firmware->job->state == JOB_RETRY_WAIT)
@@ -313,11 +331,14 @@ static gboolean same_request(const Job *job, const FirmwareRequest *request)
            (!request->has_retrieve_date || job->retrieve_date_ms == request->retrieve_date_ms);
 }
 
+/* A local file is not fetched: the CSMS hears nothing of a download. */
 static Job *job_from_request(const Firmware *firmware, const FirmwareRequest *request)
 {
     Job *job = job_new();
 
     job->location = g_strdup(request->location);
+    job->by_hand = request->by_hand;
+    job->wire = firmware_is_local(job) ? JOB_WIRE_DOWNLOADED : JOB_WIRE_NOTHING;
     job->has_retrieve_date = request->has_retrieve_date;
     job->retrieve_date_ms = request->retrieve_date_ms;
     job->retries = request->retries >= 0 ? (guint)MIN(request->retries, FIRMWARE_MAX_RETRIES)
@@ -348,6 +369,24 @@ static gboolean say_again(Firmware *firmware, GError **error)
     return TRUE;
 }
 
+/* A person is told at once what a CSMS hears as DownloadFailed. */
+static gboolean may_be_asked_by_hand(const Firmware *firmware, const FirmwareRequest *request,
+                                     GError **error)
+{
+    g_autofree char *reason = NULL;
+    g_autofree char *url = NULL;
+
+    if (firmware->job)
+        reason = g_strdup_printf("another update is under way (job %" G_GINT64_FORMAT ", %s)",
+                                 firmware->job->id, job_state_name(firmware->job->state));
+    else if (request->location[0] != '/') /* whether a file is there, RAUC sees */
+        url = location_to_url(request->location, &reason);
+    if (!reason)
+        return TRUE;
+    g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE, reason);
+    return FALSE;
+}
+
 gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GError **error)
 {
     g_autoptr(Job) job = NULL;
@@ -363,8 +402,10 @@ gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GE
         g_message("UpdateFirmware %s: the same as the job under way", shown);
         return TRUE;
     }
-    if (!firmware->job && firmware->last && firmware->last->state == JOB_INSTALLED &&
-        same_request(firmware->last, request))
+    if (request->by_hand && !may_be_asked_by_hand(firmware, request, error))
+        return FALSE;
+    if (!request->by_hand && !firmware->job && firmware->last &&
+        firmware->last->state == JOB_INSTALLED && same_request(firmware->last, request))
         return say_again(firmware, error);
     if (firmware->job)
         event = job_state_is_active(firmware->job->state) || firmware->job->tried
@@ -479,6 +520,7 @@ void firmware_rauc_progress(Firmware *firmware, int percent, const char *message
     firmware->message = g_strdup(message);
     if (percent >= 80 && percent < 100)
         firmware->writing = TRUE;
+    firmware_note_transfer(firmware);
     if (firmware->events.changed)
         firmware->events.changed(firmware->user_data);
     firmware_advance(firmware);
@@ -489,9 +531,8 @@ void firmware_rauc_completed(Firmware *firmware, const GError *error)
     firmware_forget_status(firmware);
     if (firmware->job && firmware->job->state == JOB_INSTALLING &&
         (firmware->attempt == ATTEMPT_RUNNING || firmware->attempt == ATTEMPT_CALLED)) {
-        firmware->attempt = ATTEMPT_ENDED;
-        g_clear_error(&firmware->attempt_error);
-        firmware->attempt_error = error ? g_error_copy(error) : NULL;
+        firmware_note_transfer(firmware);
+        firmware_end_attempt(firmware, error);
     }
     firmware_advance(firmware);
 }

@@ -6,10 +6,14 @@
  *   observe.c    looks at everything and names the next event; also when to look again
  *   steps.c      applies an event: one transaction, then the effects are due
  *   effects.c    carries the effects out, one by one
+ *   transport.c  how the bundle comes to RAUC: own download, relay, local file
+ *   progress.c   how far it is, for people
  *   table.c machine.c verdict.c location.c   pure
  */
 #pragma once
 
+#include "adapter/download.h"
+#include "adapter/relay.h"
 #include "behaviour/firmware.h"
 #include "db/outbox.h"
 #include "db/values.h"
@@ -34,6 +38,13 @@
 #define FIRMWARE_MAX_RETRY_INTERVAL_S 86400
 #define FIRMWARE_MAX_WAKE_MS          3600000
 
+/* How fast a transfer is: the bytes of the last ten seconds or so. */
+typedef struct {
+    gint64 since_ms, since_bytes; /* boottime; where the present measurement began */
+    gint64 rate;                  /* bytes/s */
+    guint tenths_told;            /* of the size, in the log */
+} TransferRate;
+
 /* The install attempt of this process. */
 typedef enum {
     ATTEMPT_NONE,
@@ -47,6 +58,7 @@ struct _Firmware {
     Store *store;
     Rauc *rauc;
     Clock *clock;
+    Transfers *transfers;
     FirmwareEvents events;
     gpointer user_data;
 
@@ -80,6 +92,19 @@ struct _Firmware {
     gboolean abort_ours; /* cancelled while RAUC was at work for this job */
     gboolean aborting;   /* RAUC was restarted for a cancel and is still at work */
     gboolean stalled;    /* the watchdog has aborted the attempt */
+    gboolean adopted;    /* the attempt was begun by another process */
+
+    /* how the bundle comes (transport.c) */
+    gboolean cannot_stream; /* this RAUC, learned in this boot */
+    Download *download;
+    gint64 download_bytes, download_size;
+    gboolean fetched;    /* the bundle is whole in the spool */
+    char *bundle_sha256; /* of what was downloaded */
+    GError *fetch_error;
+    guint retry_after_s; /* what the server asked for */
+    Relay *relay;
+    gboolean relay_lost; /* it could not be had back after a restart */
+    TransferRate rate;
 
     JobEffect effects[JOB_MAX_EFFECTS];
     guint n_effects;
@@ -94,7 +119,6 @@ struct _Firmware {
 
     /* results of effects and inputs, until a step has used them */
     gboolean marked, undone, healthy, reboot_allowed;
-    char *fetch_failure;
 
     gint64 reboot_asked_ms; /* boottime; -1: not in this process */
     guint reboot_asked;     /* how often */
@@ -117,7 +141,7 @@ gboolean firmware_watches(const Firmware *firmware);
 gint64 firmware_watchdog_ms(const Firmware *firmware); /* when what it watches counts as stalled */
 gboolean firmware_wants_health(const Firmware *firmware);
 gboolean firmware_may_mark_boot(const Firmware *firmware);
-guint firmware_max_attempts(const Firmware *firmware);
+gboolean firmware_last_attempt(const Firmware *firmware); /* none is left after this one */
 
 /* steps.c */
 gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, GError **error);
@@ -132,10 +156,36 @@ void firmware_log_history(const HistoryEntry *entry);
  * must not bring it up again. */
 void firmware_settle_copies(Firmware *firmware);
 
+/* transport.c */
+gboolean firmware_is_local(const Job *job);          /* a file on this device, by hand */
+gboolean firmware_streams(const Firmware *firmware); /* whether the next attempt is by the relay */
+void firmware_learned(Firmware *firmware, const char *boot_id); /* at start, what the store knows */
+void firmware_fetch(Firmware *firmware); /* begins or goes on with the own download */
+/* What InstallBundle gets, g_free(); opens the relay.  NULL: RAUC_ERROR. */
+char *firmware_open_source(Firmware *firmware, GError **error);
+void firmware_adopt_relay(Firmware *firmware); /* after a restart, before RAUC asks again */
+gboolean firmware_abort_relay(Firmware *firmware,
+                              const char *why); /* FALSE: there is none, or it is done already */
+void firmware_drop_transport(Firmware *firmware, JobState state); /* what `state` has no use for */
+/* Why the attempt really failed: RAUC does not know what the relay knows.  g_error_free(). */
+GError *firmware_true_error(Firmware *firmware, const GError *error);
+gint64
+firmware_relay_moved_ms(const Firmware *firmware); /* boottime of its last byte to RAUC; -1 */
+gboolean firmware_has_other_way(const Firmware *firmware); /* another transport is left */
+gboolean firmware_is_hopeless(const Firmware *firmware,
+                              const GError *error);      /* no further attempt */
+gint64 firmware_fetched_bytes(const Firmware *firmware); /* in this attempt */
+
+/* progress.c */
+void firmware_note_transfer(Firmware *firmware);
+
 /* effects.c: TRUE when something was done and it is worth looking again. */
 gboolean firmware_run_effect(Firmware *firmware);
 void firmware_mark_boot(Firmware *firmware);
-void firmware_abort(Firmware *firmware); /* makes RAUC stop, by restarting it */
+/* Makes RAUC stop: by the relay, and when that does not help by restarting it. */
+void firmware_abort(Firmware *firmware);
+/* The attempt is over; NULL: Completed(0). */
+void firmware_end_attempt(Firmware *firmware, const GError *error);
 
 /* firmware.c: look, step, act, until nothing moves; then set the timer. */
 void firmware_advance(Firmware *firmware);

@@ -25,7 +25,7 @@ static gboolean has_control_character(const char *text)
     return FALSE;
 }
 
-char *location_for_rauc(const char *location, char **ret_reason)
+char *location_to_url(const char *location, char **ret_reason)
 {
     g_autofree char *trimmed = g_strstrip(g_strdup(location));
     g_autofree char *url = encode_spaces(trimmed);
@@ -47,11 +47,6 @@ char *location_for_rauc(const char *location, char **ret_reason)
     }
     if (!g_uri_get_host(uri) || !*g_uri_get_host(uri)) {
         *ret_reason = g_strdup("the location names no host");
-        return NULL;
-    }
-    if (g_uri_get_userinfo(uri)) {
-        *ret_reason = g_strdup(
-            "the location has a user or password in it, which cannot be kept from RAUC's log");
         return NULL;
     }
     return g_steal_pointer(&url);

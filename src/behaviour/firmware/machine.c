@@ -118,9 +118,25 @@ static gboolean event_is_verdict(JobEvent event)
            (event >= JOB_EVENT_BOOT_TARGET && event <= JOB_EVENT_BOOT_OLD_PRIMARY_TARGET);
 }
 
+JobTransport job_transport_after(JobTransport transport)
+{
+    return transport < JOB_TRANSPORT_STORE ? transport + 1 : transport;
+}
+
 static void bring_forward(Job *job, JobEvent event, JobState next, const JobFacts *facts)
 {
+    if (next != job->state && (job->state == JOB_DOWNLOADING || job->state == JOB_INSTALLING))
+        job->fetched_bytes += facts->fetched_bytes;
     switch (event) {
+    case JOB_EVENT_DUE:
+        job->transport = MAX(job->transport, JOB_TRANSPORT_DOWNLOAD);
+        break;
+    case JOB_EVENT_DUE_STREAM:
+        job->transport = MAX(job->transport, JOB_TRANSPORT_STREAM);
+        break;
+    case JOB_EVENT_NEXT_TRANSPORT:
+        job->transport = job_transport_after(job->transport);
+        break;
     case JOB_EVENT_FETCH_FAIL:
     case JOB_EVENT_FETCH_FAIL_LAST:
     case JOB_EVENT_FAIL:
@@ -166,7 +182,7 @@ static void bring_forward(Job *job, JobEvent event, JobState next, const JobFact
         set_text(&job->retry_boot_id, facts->boot_id);
         job->retry_boottime_ms = facts->retry_boottime_ms;
     }
-    if (facts->reason &&
+    if (facts->reason && event != JOB_EVENT_FETCH_OK &&
         !(job->reason && (job->state == JOB_UNDOING || job->state == JOB_ROLLING_BACK)))
         set_text(&job->reason, facts->reason);
 }

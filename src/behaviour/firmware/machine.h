@@ -16,21 +16,22 @@
 
 typedef enum {
     JOB_EVENT_DUE,        /* retrieveDate or retry interval reached, to be fetched by ourselves */
-    JOB_EVENT_DUE_STREAM, /* the same, RAUC is given the URL */
+    JOB_EVENT_DUE_STREAM, /* the same, RAUC is to stream it, or it is a local file */
     JOB_EVENT_FETCH_OK,   /* own download complete */
-    JOB_EVENT_FETCH_OK_SIGNED,   /* the same, of a signed update */
-    JOB_EVENT_FETCH_FAIL,        /* own download failed, attempts left */
-    JOB_EVENT_FETCH_FAIL_LAST,   /* own download failed, none left or no use in trying */
-    JOB_EVENT_SIG_OK,            /* signature over the file verified */
-    JOB_EVENT_SIG_BAD,           /* or not */
-    JOB_EVENT_PERMIT,            /* allowed to install what was downloaded, RAUC idle */
-    JOB_EVENT_PERMIT_STREAM,     /* the same, RAUC retrieves it */
-    JOB_EVENT_WRITING,           /* RAUC writes the slot */
-    JOB_EVENT_ACTIVATED,         /* the attempt is over and the target is primary */
-    JOB_EVENT_FAIL_ACTIVATED,    /* RAUC reports failure, yet the target is primary */
-    JOB_EVENT_FAIL,              /* attempt over, primary unchanged, attempts left */
-    JOB_EVENT_FAIL_LAST,         /* the same, none left */
-    JOB_EVENT_REFUSED,           /* signature, compatible, format, size: no further attempt */
+    JOB_EVENT_FETCH_OK_SIGNED, /* the same, of a signed update */
+    JOB_EVENT_FETCH_FAIL,      /* own download failed, attempts left */
+    JOB_EVENT_FETCH_FAIL_LAST, /* own download failed, none left or no use in trying */
+    JOB_EVENT_SIG_OK,          /* signature over the file verified */
+    JOB_EVENT_SIG_BAD,         /* or not */
+    JOB_EVENT_PERMIT,          /* allowed to install what was downloaded, RAUC idle */
+    JOB_EVENT_PERMIT_STREAM,   /* the same, RAUC retrieves it */
+    JOB_EVENT_WRITING,         /* RAUC writes the slot */
+    JOB_EVENT_ACTIVATED,       /* the attempt is over and the target is primary */
+    JOB_EVENT_FAIL_ACTIVATED,  /* RAUC reports failure, yet the target is primary */
+    JOB_EVENT_FAIL,            /* attempt over, primary unchanged, attempts left */
+    JOB_EVENT_FAIL_LAST,       /* the same, none left */
+    JOB_EVENT_REFUSED,         /* signature, compatible, format, size: no further attempt */
+    JOB_EVENT_NEXT_TRANSPORT, /* this way it cannot be had or installed, another one may: not charged */
     JOB_EVENT_INTERRUPTED,       /* found unfinished after our death or a reboot: not charged */
     JOB_EVENT_INTERRUPTED_LAST,  /* the same, once too often */
     JOB_EVENT_REBOOT_NOW,        /* nobody holds the reboot back any more */
@@ -112,6 +113,7 @@ typedef struct {
     gint64 boottime_ms;            /* now */
     gint64 now_ms;                 /* CSMS or best time, for ended_ms */
     const char *reason;            /* in words, for failures */
+    gint64 fetched_bytes;          /* over the network, in the attempt that ends here */
     gboolean report_before_reboot; /* report-installed=before-reboot: Installed is queued at
                                       activation */
     gint64 retry_boottime_ms;      /* for steps into retry-wait */
@@ -131,6 +133,9 @@ typedef struct {
     JobEffect effects[JOB_MAX_EFFECTS];
     guint n_effects;
 } JobStep;
+
+/* The way to try after `transport`; the same when there is none. */
+JobTransport job_transport_after(JobTransport transport);
 
 void job_step(const Job *job, JobEvent event, const JobFacts *facts, JobStep *ret_step);
 void job_step_clear(JobStep *step);

@@ -23,9 +23,10 @@ static gint64 now(const Firmware *firmware)
     return clock_boottime_ms(firmware->clock);
 }
 
-guint firmware_max_attempts(const Firmware *firmware)
+gboolean firmware_last_attempt(const Firmware *firmware)
 {
-    return firmware->job->retries < G_MAXUINT ? firmware->job->retries + 1 : G_MAXUINT;
+    return firmware->job->attempts >= firmware->job->retries ||
+           firmware_is_hopeless(firmware, firmware->fetch_error);
 }
 
 static gboolean target_is_booted(const Firmware *firmware)
@@ -75,13 +76,39 @@ static gboolean judging_time(const Firmware *firmware, gint64 *ret_ms)
     return clock_wall_synchronised(firmware->clock) && *ret_ms >= firmware->config.last_csms_ms;
 }
 
+/* A fleet that is told one date shall not come to the server all at once.  By what the job is, so that a
+ * restart does not draw anew. */
+static gint64 spread_ms(const Firmware *firmware)
+{
+    const Job *job = firmware->job;
+    g_autofree char *text =
+        g_strdup_printf("%s %s %" G_GINT64_FORMAT, firmware->config.identity, job->location,
+                        job->has_retrieve_date ? job->retrieve_date_ms : job->created_ms);
+
+    if (firmware->config.spread_s == 0 || job->by_hand)
+        return 0;
+    return (gint64)g_str_hash(text) * 1000 % ((gint64)firmware->config.spread_s * 1000);
+}
+
+/* When the job is to begin; FALSE: at once. */
+static gboolean begins_at(const Firmware *firmware, gint64 *ret_ms)
+{
+    const Job *job = firmware->job;
+
+    if (!job->has_retrieve_date && spread_ms(firmware) == 0)
+        return FALSE;
+    *ret_ms =
+        (job->has_retrieve_date ? job->retrieve_date_ms : job->created_ms) + spread_ms(firmware);
+    return TRUE;
+}
+
 static gboolean retrieve_date_reached(const Firmware *firmware)
 {
-    gint64 ms;
+    gint64 ms, at;
 
-    if (!firmware->job->has_retrieve_date)
+    if (!begins_at(firmware, &at))
         return TRUE;
-    return judging_time(firmware, &ms) && ms >= firmware->job->retrieve_date_ms;
+    return judging_time(firmware, &ms) && ms >= at;
 }
 
 /* An unusable location goes the way of the own download, which is refused at once: Downloading,
@@ -89,9 +116,12 @@ static gboolean retrieve_date_reached(const Firmware *firmware)
 static Finding due(const Firmware *firmware)
 {
     g_autofree char *reason = NULL;
-    g_autofree char *url = location_for_rauc(firmware->job->location, &reason);
+    g_autofree char *url = NULL;
 
-    return found(url ? JOB_EVENT_DUE_STREAM : JOB_EVENT_DUE);
+    if (firmware_is_local(firmware->job))
+        return found(JOB_EVENT_DUE_STREAM);
+    url = location_to_url(firmware->job->location, &reason);
+    return found(url && firmware_streams(firmware) ? JOB_EVENT_DUE_STREAM : JOB_EVENT_DUE);
 }
 
 static Finding observe_scheduled(const Firmware *firmware)
@@ -106,9 +136,13 @@ static Finding observe_retry_wait(const Firmware *firmware)
 
 static Finding observe_downloading(const Firmware *firmware)
 {
-    if (!firmware->fetch_failure)
+    if (firmware->fetched)
+        return (Finding){JOB_EVENT_FETCH_OK, g_strdup_printf("sha256=%s", firmware->bundle_sha256)};
+    if (!firmware->fetch_error)
         return NOTHING;
-    return (Finding){JOB_EVENT_FETCH_FAIL_LAST, g_strdup(firmware->fetch_failure)};
+    return (Finding){firmware_last_attempt(firmware) ? JOB_EVENT_FETCH_FAIL_LAST
+                                                     : JOB_EVENT_FETCH_FAIL,
+                     g_strdup(firmware->fetch_error->message)};
 }
 
 /* Not on the bus, or there and not telling its slots: there is no verdict without it. */
@@ -142,21 +176,26 @@ static Finding observe_install_wait(const Firmware *firmware)
         return (Finding){JOB_EVENT_FAIL_LAST, g_strdup("RAUC does not know which slot is booted")};
     if (!rauc_status_target(firmware->status))
         return (Finding){JOB_EVENT_FAIL_LAST, g_strdup("RAUC has no second slot to install to")};
-    return found(JOB_EVENT_PERMIT_STREAM);
+    return found(firmware->job->transport == JOB_TRANSPORT_STREAM &&
+                         !firmware_is_local(firmware->job)
+                     ? JOB_EVENT_PERMIT_STREAM
+                     : JOB_EVENT_PERMIT);
 }
 
 static Finding observe_installing(const Firmware *firmware)
 {
     Observation seen = {firmware->status, firmware->config.boot_id,
                         firmware->config.firmware_version};
+    AttemptEnd end = {firmware->attempt_error, FALSE, FALSE};
     Finding finding;
 
     if (firmware->writing && (!firmware->job->written || firmware->job->wire < JOB_WIRE_INSTALLING))
         return found(JOB_EVENT_WRITING);
     if (firmware->attempt != ATTEMPT_ENDED || !firmware->status)
         return NOTHING;
-    finding.event = verdict_on_attempt(firmware->job, &seen, firmware->attempt_error,
-                                       firmware_max_attempts(firmware), &finding.reason);
+    end.last = firmware_last_attempt(firmware);
+    end.other_way = firmware_has_other_way(firmware);
+    finding.event = verdict_on_attempt(firmware->job, &seen, &end, &finding.reason);
     return finding;
 }
 
@@ -365,11 +404,13 @@ gint64 firmware_watchdog_ms(const Firmware *firmware)
 
 static gint64 scheduled_at(const Firmware *firmware)
 {
-    gint64 ms;
+    gint64 ms, at;
 
+    if (!begins_at(firmware, &at))
+        return -1;
     if (!judging_time(firmware, &ms))
         return now(firmware) + FIRMWARE_MAX_WAKE_MS;
-    return now(firmware) + CLAMP(firmware->job->retrieve_date_ms - ms, 0, FIRMWARE_MAX_WAKE_MS);
+    return now(firmware) + CLAMP(at - ms, 0, FIRMWARE_MAX_WAKE_MS);
 }
 
 static gint64 state_looks_at(const Firmware *firmware)

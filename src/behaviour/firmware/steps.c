@@ -77,8 +77,11 @@ static void enter_state(Firmware *firmware, const JobStep *step)
         return;
     firmware->attempt = ATTEMPT_NONE;
     g_clear_error(&firmware->attempt_error);
-    firmware->stalled = FALSE;
-    g_clear_pointer(&firmware->fetch_failure, g_free);
+    firmware->stalled = firmware->adopted = firmware->relay_lost = firmware->fetched = FALSE;
+    g_clear_error(&firmware->fetch_error);
+    firmware->retry_after_s = 0;
+    firmware->rate = (TransferRate){0};
+    firmware_drop_transport(firmware, state);
     firmware->writing = firmware->percent_seen = FALSE;
     firmware->marked = firmware->undone = FALSE;
     if (state != JOB_REBOOTING) /* there the leave that led to it is used */
@@ -98,6 +101,7 @@ static void adopt_step(Firmware *firmware, JobStep *step)
         job_free(firmware->last);
         firmware->last = g_steal_pointer(&firmware->job);
         firmware->job_at_start = FALSE;
+        download_clean(firmware->config.spool_directory, 0);
     }
 }
 
@@ -114,11 +118,12 @@ static void fill_facts(Firmware *firmware, JobEvent event, const char *reason,
         .now_ms = clock_best_ms(firmware->clock),
         .reason = reason,
         .report_before_reboot = firmware->config.report_before_reboot,
+        .fetched_bytes = firmware_fetched_bytes(firmware),
         .firmware_version = firmware->config.firmware_version,
     };
     ret_facts->retry_boottime_ms =
         ret_facts->boottime_ms +
-        (wait ? (gint64)job->retry_interval_s * G_GINT64_CONSTANT(1000) : 0);
+        (wait ? (gint64)MAX(job->retry_interval_s, firmware->retry_after_s) * 1000 : 0);
     if (!firmware->status)
         return;
     if (event == JOB_EVENT_PERMIT || event == JOB_EVENT_PERMIT_STREAM) {

@@ -200,11 +200,15 @@ JobEvent verdict_on_start(const Job *job, const Observation *seen, char **ret_re
     return JOB_EVENT_NONE;
 }
 
-static JobEvent failed_attempt(const Job *job, const GError *failure, guint max_attempts)
+static JobEvent failed_attempt(const AttemptEnd *end)
 {
-    gboolean last = job->attempts + 1 >= max_attempts;
-
-    switch ((RaucError)failure->code) {
+    switch ((RaucError)end->failure->code) {
+    case RAUC_ERROR_STREAM:
+        return end->other_way ? JOB_EVENT_NEXT_TRANSPORT : JOB_EVENT_REFUSED;
+    case RAUC_ERROR_STORE:
+        if (end->other_way)
+            return JOB_EVENT_NEXT_TRANSPORT;
+        break;
     case RAUC_ERROR_SIGNATURE:
     case RAUC_ERROR_COMPATIBLE:
     case RAUC_ERROR_FORMAT:
@@ -212,19 +216,20 @@ static JobEvent failed_attempt(const Job *job, const GError *failure, guint max_
         return JOB_EVENT_REFUSED;
     case RAUC_ERROR_OTHER:
         /* Not the transfer's fault, so DownloadFailed would not be true. */
-        return last ? JOB_EVENT_REFUSED : JOB_EVENT_FAIL;
+        return end->last ? JOB_EVENT_REFUSED : JOB_EVENT_FAIL;
     case RAUC_ERROR_RETRIEVAL:
     case RAUC_ERROR_COPY:
     case RAUC_ERROR_GONE:
     case RAUC_ERROR_BUSY: /* judged before */
         break;
     }
-    return last ? JOB_EVENT_FAIL_LAST : JOB_EVENT_FAIL;
+    return end->last ? JOB_EVENT_FAIL_LAST : JOB_EVENT_FAIL;
 }
 
-JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const GError *failure,
-                            guint max_attempts, char **ret_reason)
+JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const AttemptEnd *end,
+                            char **ret_reason)
 {
+    const GError *failure = end->failure;
     gboolean activated = activated_by_job(job, seen->status);
 
     if (failure && failure->code == RAUC_ERROR_BUSY) { /* ours never began: not charged */
@@ -243,7 +248,7 @@ JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const GErro
         return reported ? JOB_EVENT_FAIL_ACTIVATED : JOB_EVENT_ACTIVATED;
     }
     if (failure)
-        return failed_attempt(job, failure, max_attempts);
+        return failed_attempt(end);
     *ret_reason = g_strdup_printf(
         "RAUC installed the bundle but did not activate slot %s (activate-installed=false?)",
         job->target_slot);

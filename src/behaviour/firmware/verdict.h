@@ -24,11 +24,17 @@ typedef struct {
  * slots is booted (a rescue system): wait.  `*ret_reason` (words, or NULL) is the caller's. */
 JobEvent verdict_on_start(const Job *job, const Observation *seen, char **ret_reason);
 
-/* How an install attempt ended in this boot.  `failure` is RAUC's LastError, classified, or why
- * there was no Completed (RAUC_ERROR_GONE); NULL for Completed(0).  `max_attempts` is 1 + retries.
- */
-JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const GError *failure,
-                            guint max_attempts, char **ret_reason);
+typedef struct {
+    const GError
+        *failure;       /* RAUC's LastError, classified, the relay's own reason, or why there was no
+                              Completed (RAUC_ERROR_GONE); NULL: Completed(0) */
+    gboolean last;      /* no attempt is left after this one, or none has any use */
+    gboolean other_way; /* there is another transport than the one that was tried */
+} AttemptEnd;
+
+/* How an install attempt ended in this boot. */
+JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const AttemptEnd *end,
+                            char **ret_reason);
 
 /* Whether the other slot would boot: good and not failed, or the one that was booted when the job
  * began (also with its attempts used up). */

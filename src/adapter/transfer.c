@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The life of a transfer: waiting for its turn, asking, led elsewhere, receiving, over.
+ *
+ * One transfer is under way at a time and the others wait, so that a server sees one connection,
+ * and so that silence always means the server's.
+ */
+#include <string.h>
+
+#include "transfer_internal.h"
+
+static void on_ended(CURL *easy, CURLcode code, gpointer user_data);
+static void schedule(Transfers *transfers);
+
+/* --- Transfers --- */
+
+static void config_copy(TransferConfig *to, const TransferConfig *from)
+{
+    *to = *from;
+    to->ca_file = g_strdup(from->ca_file);
+    to->client_cert_file = g_strdup(from->client_cert_file);
+    to->client_key_file = g_strdup(from->client_key_file);
+    to->netrc_file = g_strdup(from->netrc_file);
+    to->known_hosts_file = g_strdup(from->known_hosts_file);
+    to->proxy = g_strdup(from->proxy);
+    if (to->connect_timeout_s == 0)
+        to->connect_timeout_s = TRANSFER_CONNECT_S;
+    to->low_speed_limit = MAX(to->low_speed_limit, 1);
+}
+
+static void config_clear(TransferConfig *config)
+{
+    g_free((char *)config->ca_file);
+    g_free((char *)config->client_cert_file);
+    g_free((char *)config->client_key_file);
+    g_free((char *)config->netrc_file);
+    g_free((char *)config->known_hosts_file);
+    g_free((char *)config->proxy);
+}
+
+Transfers *transfers_new_with_timing(const TransferConfig *config, const TransferTiming *timing)
+{
+    Transfers *transfers = g_new0(Transfers, 1);
+
+    config_copy(&transfers->config, config);
+    transfers->timing = *timing;
+    g_queue_init(&transfers->waiting);
+    return transfers;
+}
+
+Transfers *transfers_new(const TransferConfig *config)
+{
+    return transfers_new_with_timing(config, &(TransferTiming){.stall_s = TRANSFER_STALL_S});
+}
+
+static void close_loop(Transfers *transfers)
+{
+    g_clear_handle_id(&transfers->idle, g_source_remove);
+    g_clear_pointer(&transfers->server, g_free);
+    g_clear_pointer(&transfers->loop, transfer_loop_free);
+}
+
+void transfers_free(Transfers *transfers)
+{
+    if (!transfers)
+        return;
+    g_assert(!transfers->active && g_queue_is_empty(&transfers->waiting));
+    g_clear_handle_id(&transfers->next, g_source_remove);
+    close_loop(transfers);
+    config_clear(&transfers->config);
+    g_free(transfers);
+}
+
+static gboolean idle_is_over(gpointer user_data)
+{
+    Transfers *transfers = user_data;
+
+    transfers->idle = 0;
+    close_loop(transfers);
+    return G_SOURCE_REMOVE;
+}
+
+/* The connection to another server is not left to libcurl to close: see transfer_loop_free(). */
+static gboolean open_loop(Transfers *transfers, const TransferUrl *url)
+{
+    g_autofree char *server = g_strdup_printf("%s://%s@%s:%s", transfer_scheme_name(url->scheme),
+                                              url->user ? url->user : "", url->host, url->port);
+
+    if (g_strcmp0(server, transfers->server) != 0)
+        close_loop(transfers);
+    if (!transfers->loop)
+        transfers->loop = transfer_loop_new(on_ended, transfers);
+    g_free(transfers->server);
+    transfers->server = g_steal_pointer(&server);
+    return transfers->loop != NULL;
+}
+
+/* --- The end of a transfer --- */
+
+static void transfer_free(Transfer *transfer)
+{
+    g_clear_handle_id(&transfer->watchdog, g_source_remove);
+    g_clear_handle_id(&transfer->nudge, g_source_remove);
+    if (transfer->easy)
+        curl_easy_cleanup(transfer->easy);
+    curl_slist_free_all(transfer->headers);
+    transfer_file_clear(&transfer->known);
+    transfer_url_clear(&transfer->url);
+    g_free(transfer->asked_url);
+    g_clear_error(&transfer->error);
+    g_free(transfer);
+}
+
+/* Out of the way, so that the next one has its turn; its handle is not in the loop any more. */
+static void leave(Transfer *transfer)
+{
+    Transfers *transfers = transfer->transfers;
+
+    transfers->active = NULL;
+    if (!g_queue_is_empty(&transfers->waiting))
+        schedule(transfers);
+    else if (transfers->loop && !transfers->idle)
+        transfers->idle = g_timeout_add_seconds(TRANSFER_IDLE_S, idle_is_over, transfers);
+}
+
+/* The transfer is gone before its owner hears of it: what is called may free everything. */
+static void finish(Transfer *transfer)
+{
+    TransferEvents events = transfer->events;
+    gpointer user_data = transfer->user_data;
+    gboolean told = !transfer->cancelled;
+    g_autoptr(GError) error = g_steal_pointer(&transfer->error);
+    guint retry_after_s = error && transfer->easy ? transfer_answer_retry_after_s(transfer) : 0;
+
+    leave(transfer);
+    transfer_free(transfer);
+    if (told)
+        events.done(error, retry_after_s, user_data);
+}
+
+/* --- What comes --- */
+
+static void heard(Transfer *transfer)
+{
+    transfer->last_heard_us = g_get_monotonic_time();
+}
+
+static size_t on_line(char *line, size_t size, size_t count, void *user_data)
+{
+    Transfer *transfer = user_data;
+
+    heard(transfer);
+    transfer_answer_line(transfer, line, size * count);
+    return size * count;
+}
+
+static void judge(Transfer *transfer)
+{
+    TransferFile file = TRANSFER_FILE_UNKNOWN;
+
+    transfer->judged = TRUE;
+    if (!transfer_answer_judge(transfer, &file, &transfer->expected, &transfer->error))
+        return;
+    if (transfer->events.begins)
+        transfer->events.begins(&file, transfer->user_data);
+    transfer_file_clear(&file);
+}
+
+/* The text of a short refusal is read and dropped, for the connection can then be used again. */
+static gboolean discard(Transfer *transfer, gsize length)
+{
+    transfer->discarded += (gint64)length;
+    return transfer->discarded <= TRANSFER_MAX_DISCARD;
+}
+
+/* Bytes that may still come. */
+static gint64 room(const Transfer *transfer)
+{
+    if (transfer->expected >= 0)
+        return transfer->expected - transfer->received;
+    return TRANSFER_MAX_SIZE - transfer->offset - transfer->received;
+}
+
+static gboolean give(Transfer *transfer, const guint8 *bytes, gsize length)
+{
+    transfer->received += (gint64)length;
+    if (transfer->received == transfer->expected)
+        transfer->complete = TRUE;
+    return length == 0 ||
+           transfer->events.data(bytes, length, &transfer->error, transfer->user_data);
+}
+
+static size_t on_data(char *bytes, size_t size, size_t count, void *user_data)
+{
+    Transfer *transfer = user_data;
+    gsize length = size * count;
+
+    heard(transfer);
+    if (!transfer->judged) {
+        if (transfer_answer_redirect(transfer))
+            return discard(transfer, length) ? length : 0;
+        judge(transfer);
+    }
+    if (transfer->error)
+        return discard(transfer, length) ? length : 0;
+    if (transfer->cancelled)
+        return 0;
+    if ((gint64)length > room(transfer)) {
+        if (transfer->open_ended)
+            give(transfer, (const guint8 *)bytes, (gsize)room(transfer));
+        else
+            transfer->error = transfer_error_make(transfer->url.name, TRANSFER_ERROR_PROTOCOL,
+                                                  "the server sends more bytes than it announced");
+        return 0;
+    }
+    if (!give(transfer, (const guint8 *)bytes, length) || transfer->cancelled)
+        return 0;
+    return length;
+}
+
+/* With FTP and SFTP libcurl blocks for the server's last word, up to a minute when it has vanished; it
+ * asks here whether to go on. */
+static int on_progress(void *user_data, curl_off_t total, curl_off_t now, curl_off_t upload_total,
+                       curl_off_t upload_now)
+{
+    const Transfer *transfer = user_data;
+    gint64 silence_us = g_get_monotonic_time() - transfer->last_heard_us;
+
+    (void)total;
+    (void)now;
+    (void)upload_total;
+    (void)upload_now;
+    return transfer->complete && silence_us > TRANSFER_GOODBYE_MS * G_GINT64_CONSTANT(1000);
+}
+
+/* While TLS begins on a connection for data, libcurl 7.88 waits for that alone and is not told that the
+ * control connection has an answer; the server waits for what comes after that answer. */
+static gboolean on_nudge(gpointer user_data)
+{
+    Transfer *transfer = user_data;
+
+    if (!transfer->judged) {
+        transfer_loop_nudge(transfer->transfers->loop);
+        return G_SOURCE_CONTINUE; /* of no meaning when that was the end */
+    }
+    transfer->nudge = 0;
+    return G_SOURCE_REMOVE;
+}
+
+/* --- Asking --- */
+
+static void set_state(Transfer *transfer)
+{
+    transfer->http = FALSE;
+    transfer->head_complete = FALSE;
+    transfer->ftp_size = -1;
+    transfer->judged = FALSE;
+    transfer->expected = -1;
+    transfer->discarded = 0;
+    heard(transfer);
+}
+
+static gboolean set_callbacks(Transfer *transfer)
+{
+    CURL *easy = transfer->easy;
+
+    return curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_line) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_XFERINFODATA, transfer) == CURLE_OK;
+}
+
+/* Asks `transfer->url`; FALSE: transfer->error is set. */
+static gboolean ask(Transfer *transfer)
+{
+    Transfers *transfers = transfer->transfers;
+    GError **error = &transfer->error;
+
+    set_state(transfer);
+    g_clear_handle_id(&transfer->nudge, g_source_remove);
+    g_clear_handle_id(&transfers->idle, g_source_remove);
+    if (!transfer->easy)
+        transfer->easy = curl_easy_init();
+    if (!transfer->easy || !open_loop(transfers, &transfer->url)) {
+        g_propagate_error(error, transfer_error_make(transfer->url.name, TRANSFER_ERROR_LOCAL,
+                                                     "libcurl does not start"));
+        return FALSE;
+    }
+    if (!transfer_request_prepare(transfer, error))
+        return FALSE;
+    if (!set_callbacks(transfer) || !transfer_loop_add(transfers->loop, transfer->easy)) {
+        g_propagate_error(error, transfer_error_make(transfer->url.name, TRANSFER_ERROR_LOCAL,
+                                                     "libcurl does not take the request"));
+        return FALSE;
+    }
+    if (transfer->url.scheme == TRANSFER_FTPS)
+        transfer->nudge = g_timeout_add(TRANSFER_NUDGE_MS, on_nudge, transfer);
+    return TRUE;
+}
+
+/* --- Led elsewhere --- */
+
+static gboolean redirect_fails(Transfer *transfer, const char *words)
+{
+    transfer->error = transfer_error_make(transfer->url.name, TRANSFER_ERROR_URL, "%s", words);
+    return FALSE;
+}
+
+/* The credentials stay where they belong: with the server that they were given for. */
+static gboolean follow(Transfer *transfer, const char *location)
+{
+    g_autofree char *elsewhere = transfer_url_resolve(&transfer->url, location);
+    TransferUrl to = {0};
+    TransferUrl from = transfer->url;
+
+    if (++transfer->redirects > TRANSFER_MAX_REDIRECTS)
+        return redirect_fails(transfer, "too many redirects, or a loop of them");
+    if (!elsewhere || !transfer_url_parse(elsewhere, &to, NULL))
+        return redirect_fails(transfer, "the server redirects to a URL that is not possible");
+    if (!transfer_scheme_may_redirect(from.scheme, to.scheme)) {
+        transfer_url_clear(&to);
+        return redirect_fails(transfer, "the server redirects from https to a URL without TLS");
+    }
+    if (!to.user && transfer_url_same_server(&from, &to)) {
+        to.user = g_strdup(from.user);
+        to.password = g_strdup(from.password);
+    }
+    transfer_url_clear(&transfer->url);
+    transfer->url = to;
+    return ask(transfer);
+}
+
+/* --- The end of a request --- */
+
+/* What became of it; `code` is libcurl's view. */
+static void conclude(Transfer *transfer, CURLcode code)
+{
+    if (transfer->error || transfer->cancelled)
+        return;
+    /* libcurl takes a head that breaks off for an answer without a body */
+    if (code == CURLE_OK && transfer->http && !transfer->head_complete)
+        code = CURLE_GOT_NOTHING;
+    if (!transfer->judged && (code == CURLE_OK || transfer->head_complete))
+        judge(transfer);
+    /* also when the farewell fails */
+    if (transfer->error || transfer->complete)
+        return;
+    if (code != CURLE_OK) {
+        transfer->error = transfer_error_from_curl(transfer, code);
+        return;
+    }
+    if (transfer->expected >= 0 && transfer->received < transfer->expected)
+        transfer->error = transfer_error_make(transfer->url.name, TRANSFER_ERROR_NETWORK,
+                                              "the connection was closed %" G_GINT64_FORMAT
+                                              " bytes before the end",
+                                              transfer->expected - transfer->received);
+}
+
+static void on_ended(CURL *easy, CURLcode code, gpointer user_data)
+{
+    Transfers *transfers = user_data;
+    Transfer *transfer = transfers->active;
+
+    (void)easy;
+    if (!transfer->error && !transfer->cancelled && !transfer->judged) {
+        const char *location = transfer_answer_redirect(transfer);
+
+        if (location && follow(transfer, location))
+            return;
+    }
+    conclude(transfer, code);
+    /* What a server of FTP still has to say there is anybody's guess.  With TLS it may insist that the
+     * connection for data takes up the TLS session of its control connection, which libcurl does only
+     * for the first. */
+    if (transfer->url.scheme == TRANSFER_FTPS || (code != CURLE_OK && !transfer->http))
+        close_loop(transfers);
+    finish(transfer);
+}
+
+/* For where libcurl has no limit of its own, such as a silent server of SFTP. */
+static gboolean watch(gpointer user_data)
+{
+    Transfer *transfer = user_data;
+    Transfers *transfers = transfer->transfers;
+    gint64 limit_s = (gint64)transfers->config.connect_timeout_s + transfers->timing.stall_s;
+
+    if (g_get_monotonic_time() - transfer->last_heard_us < limit_s * G_USEC_PER_SEC)
+        return G_SOURCE_CONTINUE;
+    transfer->watchdog = 0;
+    transfer_loop_remove(transfers->loop, transfer->easy);
+    if (!transfer->error && !transfer->complete)
+        transfer->error =
+            transfer_error_make(transfer->url.name, TRANSFER_ERROR_NETWORK, "the server is silent");
+    finish(transfer);
+    return G_SOURCE_REMOVE;
+}
+
+/* --- The beginning --- */
+
+static gboolean start_next(gpointer user_data)
+{
+    Transfers *transfers = user_data;
+    Transfer *transfer = g_queue_pop_head(&transfers->waiting);
+
+    transfers->next = 0;
+    transfers->active = transfer;
+    transfer->watchdog = g_timeout_add_seconds(transfers->timing.stall_s + 1, watch, transfer);
+    if (!transfer_url_parse(transfer->asked_url, &transfer->url, &transfer->error) ||
+        !ask(transfer))
+        finish(transfer);
+    return G_SOURCE_REMOVE;
+}
+
+static void schedule(Transfers *transfers)
+{
+    if (!transfers->next && !transfers->active)
+        transfers->next = g_idle_add_full(G_PRIORITY_DEFAULT, start_next, transfers, NULL);
+}
+
+Transfer *transfer_begin(Transfers *transfers, const TransferRequest *request,
+                         const TransferEvents *events, gpointer user_data)
+{
+    Transfer *transfer = g_new0(Transfer, 1);
+
+    transfer->transfers = transfers;
+    transfer->events = *events;
+    transfer->user_data = user_data;
+    transfer->offset = request->offset;
+    transfer->length = request->length;
+    transfer->known = TRANSFER_FILE_UNKNOWN;
+    if (request->known) {
+        transfer->has_known = TRUE;
+        transfer_file_copy(&transfer->known, request->known);
+    }
+    transfer->asked_url = g_strdup(request->url);
+    g_queue_push_tail(&transfers->waiting, transfer);
+    schedule(transfers);
+    return transfer;
+}
+
+void transfer_cancel(Transfer *transfer)
+{
+    Transfers *transfers = transfer->transfers;
+
+    if (transfer != transfers->active) {
+        g_queue_remove(&transfers->waiting, transfer);
+        transfer_free(transfer);
+        if (g_queue_is_empty(&transfers->waiting))
+            g_clear_handle_id(&transfers->next, g_source_remove);
+        return;
+    }
+    transfer->cancelled = TRUE;
+    /* on_ended() follows when libcurl is on the stack */
+    if (transfer_loop_is_inside(transfers->loop))
+        return;
+    transfer_loop_remove(transfers->loop, transfer->easy);
+    finish(transfer);
+}

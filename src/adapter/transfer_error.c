@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What went wrong with a transfer, as a TransferError with words for people. */
+#include <string.h>
+
+#include "transfer_internal.h"
+
+GQuark transfer_error_quark(void)
+{
+    return g_quark_from_static_string("transfer-error-quark");
+}
+
+gboolean transfer_error_is_transient(const GError *error)
+{
+    return g_error_matches(error, TRANSFER_ERROR, TRANSFER_ERROR_NETWORK) ||
+           g_error_matches(error, TRANSFER_ERROR, TRANSFER_ERROR_SERVER);
+}
+
+GError *transfer_error_make(const char *name, TransferError code, const char *format, ...)
+{
+    g_autofree char *words = NULL;
+    va_list list;
+
+    va_start(list, format);
+    words = g_strdup_vprintf(format, list);
+    va_end(list);
+    return g_error_new(TRANSFER_ERROR, (int)code, "cannot read %s: %s", name, words);
+}
+
+/* --- Refusals --- */
+
+/* Our words and not the server's: those may be anything. */
+static const struct {
+    long status;
+    TransferError code;
+    const char *words;
+} statuses[] = {
+    {401, TRANSFER_ERROR_REFUSED, "the server asks for another user or password"},
+    {403, TRANSFER_ERROR_REFUSED, "forbidden by the server"},
+    {404, TRANSFER_ERROR_REFUSED, "there is no such file on the server"},
+    {407, TRANSFER_ERROR_REFUSED, "the proxy asks for another user or password"},
+    {408, TRANSFER_ERROR_SERVER, "the server did not wait for the request"},
+    {410, TRANSFER_ERROR_REFUSED, "the file is gone from the server"},
+    {425, TRANSFER_ERROR_SERVER, "too early for the server"},
+    {429, TRANSFER_ERROR_SERVER, "too many requests for the server"},
+    {500, TRANSFER_ERROR_SERVER, "an error inside the server"},
+    {502, TRANSFER_ERROR_SERVER, "the gateway gets no answer of its server"},
+    {503, TRANSFER_ERROR_SERVER, "the server is busy or under maintenance"},
+    {504, TRANSFER_ERROR_SERVER, "the gateway gets no answer of its server in time"},
+};
+
+GError *transfer_error_from_http(const char *name, long status)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(statuses); i++) {
+        if (statuses[i].status == status)
+            return transfer_error_make(name, statuses[i].code, "%s (HTTP status %ld)",
+                                       statuses[i].words, status);
+    }
+    if (status >= 500)
+        return transfer_error_make(name, TRANSFER_ERROR_SERVER, "HTTP status %ld", status);
+    if (status >= 400)
+        return transfer_error_make(name, TRANSFER_ERROR_REFUSED,
+                                   "the server refuses (HTTP status %ld)", status);
+    return transfer_error_make(name, TRANSFER_ERROR_PROTOCOL,
+                               "an answer that is of no use (HTTP status %ld)", status);
+}
+
+/* --- What libcurl says --- */
+
+/* Which words are the best: libcurl's own, after ours if there are some. */
+static const struct {
+    CURLcode curl;
+    TransferError code;
+    const char *words;
+} codes[] = {
+    {CURLE_COULDNT_RESOLVE_PROXY, TRANSFER_ERROR_NETWORK, "the proxy's name has no address"},
+    {CURLE_COULDNT_RESOLVE_HOST, TRANSFER_ERROR_NETWORK, "the server's name has no address"},
+    {CURLE_COULDNT_CONNECT, TRANSFER_ERROR_NETWORK, "no connection"},
+    {CURLE_PROXY, TRANSFER_ERROR_NETWORK, "no connection through the proxy"},
+    {CURLE_OPERATION_TIMEDOUT, TRANSFER_ERROR_NETWORK, "too slow, or dead"},
+    {CURLE_PARTIAL_FILE, TRANSFER_ERROR_NETWORK, "the connection was cut"},
+    {CURLE_GOT_NOTHING, TRANSFER_ERROR_NETWORK, "the connection was cut before an answer"},
+    {CURLE_SEND_ERROR, TRANSFER_ERROR_NETWORK, "the connection was cut"},
+    {CURLE_RECV_ERROR, TRANSFER_ERROR_NETWORK, "the connection was cut"},
+    {CURLE_SSH, TRANSFER_ERROR_NETWORK, "the SSH connection failed"},
+    {CURLE_FTP_ACCEPT_FAILED, TRANSFER_ERROR_NETWORK, NULL},
+    {CURLE_FTP_ACCEPT_TIMEOUT, TRANSFER_ERROR_NETWORK, NULL},
+    {CURLE_FTP_CANT_GET_HOST, TRANSFER_ERROR_NETWORK, NULL},
+    {CURLE_AGAIN, TRANSFER_ERROR_NETWORK, NULL},
+    {CURLE_LOGIN_DENIED, TRANSFER_ERROR_REFUSED, "the server refuses the user or the password"},
+    {CURLE_REMOTE_ACCESS_DENIED, TRANSFER_ERROR_REFUSED, "the server refuses access"},
+    {CURLE_REMOTE_FILE_NOT_FOUND, TRANSFER_ERROR_REFUSED, "there is no such file on the server"},
+    {CURLE_FTP_COULDNT_RETR_FILE, TRANSFER_ERROR_REFUSED, "the server does not send the file"},
+    {CURLE_PEER_FAILED_VERIFICATION, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_SSL_CONNECT_ERROR, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_SSL_CERTPROBLEM, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_SSL_CACERT_BADFILE, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_SSL_CIPHER, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_SSL_CLIENTCERT, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_SSL_ISSUER_ERROR, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_SSL_ENGINE_INITFAILED, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_USE_SSL_FAILED, TRANSFER_ERROR_TLS, NULL},
+    {CURLE_URL_MALFORMAT, TRANSFER_ERROR_URL, "this URL is of no use"},
+    {CURLE_FTP_COULDNT_USE_REST, TRANSFER_ERROR_RANGES,
+     "the server cannot read from the middle of a file"},
+    {CURLE_RANGE_ERROR, TRANSFER_ERROR_RANGES, "the server cannot read from the middle of a file"},
+    {CURLE_BAD_DOWNLOAD_RESUME, TRANSFER_ERROR_PROTOCOL,
+     "the file ends before the place asked for"},
+    {CURLE_OUT_OF_MEMORY, TRANSFER_ERROR_LOCAL, NULL},
+};
+
+/* The words of libcurl in one line; a server may have put anything into them. */
+static char *tidy_detail(const char *detail)
+{
+    char *tidy = g_utf8_make_valid(detail, -1);
+
+    for (char *at = tidy; *at; at++) {
+        if (g_ascii_iscntrl(*at))
+            *at = ' ';
+    }
+    return g_strstrip(tidy);
+}
+
+/* FTP's last status, where a server of FTP was the one that refused; else 0. */
+static long ftp_status(const Transfer *transfer)
+{
+    TransferScheme scheme = transfer->url.scheme;
+    long status = 0;
+
+    if (transfer->http || (scheme != TRANSFER_FTP && scheme != TRANSFER_FTPS))
+        return 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+/* A status of FTP tells whether to come again; libcurl's code tells only at which command it was. */
+static TransferError by_ftp_status(TransferError code, long status)
+{
+    gboolean refusal = code == TRANSFER_ERROR_REFUSED || code == TRANSFER_ERROR_PROTOCOL;
+
+    if (refusal && status >= 400 && status < 500)
+        return TRANSFER_ERROR_SERVER;
+    if (refusal && status >= 500)
+        return TRANSFER_ERROR_REFUSED;
+    return code;
+}
+
+static GError *from_tls(Transfer *transfer)
+{
+    long verify_result = 0;
+    g_autofree char *words = NULL;
+
+    curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify_result);
+    words = transfer_tls_words(transfer, verify_result);
+    return transfer_error_make(transfer->url.name, TRANSFER_ERROR_TLS, "%s", words);
+}
+
+static TransferError classify(Transfer *transfer, CURLcode curl, const char **ret_words)
+{
+    gboolean in_handshake = curl == CURLE_SSL_CONNECT_ERROR;
+    gboolean in_transit = curl == CURLE_RECV_ERROR || curl == CURLE_SEND_ERROR;
+    TransferError code = TRANSFER_ERROR_PROTOCOL;
+
+    /* A connection that breaks in the handshake is no verdict; a refusal of our certificate comes
+     * after it, with TLS 1.3. */
+    if (in_handshake && !transfer_tls_is_cause(transfer->detail)) {
+        *ret_words = "the connection was cut";
+        return TRANSFER_ERROR_NETWORK;
+    }
+    if (in_transit && transfer_tls_is_cause(transfer->detail) && strstr(transfer->detail, "alert"))
+        return TRANSFER_ERROR_TLS;
+    if (curl == CURLE_BAD_DOWNLOAD_RESUME && transfer->known.size > transfer->offset) {
+        *ret_words = "the file on the server is shorter than before";
+        return TRANSFER_ERROR_CHANGED;
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(codes); i++) {
+        if (codes[i].curl == curl) {
+            *ret_words = codes[i].words;
+            code = codes[i].code;
+            break;
+        }
+    }
+    return by_ftp_status(code, ftp_status(transfer));
+}
+
+GError *transfer_error_from_curl(Transfer *transfer, CURLcode code)
+{
+    g_autofree char *tidy = tidy_detail(transfer->detail);
+    const char *words = NULL;
+    TransferError kind;
+
+    if (!*tidy) {
+        g_free(tidy);
+        tidy = g_strdup(curl_easy_strerror(code));
+    }
+    g_strlcpy(transfer->detail, tidy, sizeof(transfer->detail));
+    kind = classify(transfer, code, &words);
+    if (kind == TRANSFER_ERROR_TLS)
+        return from_tls(transfer);
+    if (!words)
+        return transfer_error_make(transfer->url.name, kind, "%s", tidy);
+    return transfer_error_make(transfer->url.name, kind, "%s (%s)", words, tidy);
+}

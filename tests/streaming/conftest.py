@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The component tests' charger, in the guest (tests/guest/run.py): there RAUC streams, and dm-verity and nbd exist.
+
+The fixtures are those of tests/component; a charger's slots hold images of up to SLOT_SIZE here."""
+import importlib.util
+import os
+import pathlib
+import sys
+
+import pytest
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+SLOT_SIZE = 80 << 20
+sys.path.insert(0, str(TESTS / "component"))
+
+_spec = importlib.util.spec_from_file_location("component_conftest", TESTS / "component" / "conftest.py")
+_component = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_component)
+
+from charger import BUILD  # noqa: E402  (needs the path above, and the one that the component tests add)
+from simdevice import Device, FaultServer, fixtures  # noqa: E402
+
+
+def pytest_configure():
+    if "RAUC" not in os.environ:
+        raise pytest.UsageError("these tests run in the guest: tests/guest/run.py BUILD_DIRECTORY")
+
+
+def keep_indexes(device):
+    """Adaptive bundles need a place for the indexes of the slots' blocks; call this before RAUC starts."""
+    conf = device.system_conf
+    conf.write_text(conf.read_text().replace("statusfile=", f"data-directory={device.root}/data\nstatusfile="))
+
+
+@pytest.fixture
+def make_charger(tmp_path):
+    with _component.making(tmp_path) as make:
+        def make_streaming(**options):
+            device = {"slot_size": SLOT_SIZE, **options.pop("device", {})}
+            charger = make(device=device, **options)
+            keep_indexes(charger.device)
+            return charger
+        yield make_streaming
+
+
+@pytest.fixture
+def device(tmp_path):
+    """The charger's device alone, running."""
+    device = Device(tmp_path / "device", fixtures.pki(BUILD), slot_size=SLOT_SIZE)
+    keep_indexes(device)
+    with device:
+        yield device
+
+
+@pytest.fixture
+def server():
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def charger(make_charger):
+    """One charger, started, with the settings that every test needs."""
+    return make_charger().start()
