@@ -20,7 +20,7 @@ readonly LOCAL_NAMES=DNS:localhost,IP:127.0.0.1,IP:::1
 readonly RSA=(-newkey rsa:2048) EC=(-newkey ec -pkeyopt ec_paramgen_curve:P-256)
 
 readonly NAMES=(
-    rauc-ca signer expired foreign-ca foreign
+    rauc-ca signer expired foreign-ca foreign device
     csms-ca csms csms-wronghost csms-expired csms-unknown-ca csms-unknown
     charge-point-ca charge-point manufacturer-root
 )
@@ -125,6 +125,8 @@ leaf signer "RAUC signer" rauc-ca "$VALID_TO" "${RSA[@]}"
 leaf expired "Expired RAUC signer" rauc-ca "$EXPIRED_TO" "${RSA[@]}"
 root foreign-ca "Foreign CA"
 leaf foreign "Foreign signer" foreign-ca "$VALID_TO" "${RSA[@]}"
+
+root device "Device, for encrypted bundles"
 
 root csms-ca "CSMS root"
 server csms csms-ca "$VALID_TO" "$LOCAL_NAMES"

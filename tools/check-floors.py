@@ -21,7 +21,8 @@ LIBRARIES = {  # library header -> places that may know it
     "jansson.h": (r"(include/)?ocpp/", r"src/behaviour/session/", r"src/agent/show\.c"),
     "sqlite3.h": (r"db/",),
     "libwebsockets.h": (r"src/adapter/ws_",),
-    "openssl/": (r"src/adapter/(tls|ws_)",),
+    "curl/": (r"src/adapter/transfer",),
+    "openssl/": (r"src/adapter/(tls|ws_|transfer_tls)",),
     "gio/": (r"(include|src)/(adapter|agent)/", r"src/behaviour/reboot/"),
 }
 

@@ -14,7 +14,9 @@ usage: ${0##*/} --pki DIR --version VERSION --image FILE --output FILE [OPTION..
   --output FILE        the bundle; an older file of that name is replaced
   --compatible NAME    the device that it is for (default rauc-ocpp-demo)
   --signer WHO         good (default), foreign (a CA that the device does not know) or expired
-  --format FORMAT      plain (default) or verity (needs a device mapper on the device)
+  --format FORMAT      plain (default), verity (needs a device mapper on the device), crypt (the same, encrypted
+                       for the key "device") or casync (the image lies in chunks in a store beside the bundle, called
+                       as that with .castr in place of .raucb)
   --adaptive           with an index of the image's blocks: what the device has already is not fetched (the image's
                        size must be a multiple of 4096)
   --damaged            break the signature after signing
@@ -50,8 +52,12 @@ foreign | expired) key=$signer ;;
 *) fail "--signer $signer: not one of good, foreign, expired" 2 ;;
 esac
 case $format in
-plain | verity) ;;
-*) fail "--format $format: not one of plain, verity" 2 ;;
+plain | verity | crypt) store="" manifest_format=$format ;;
+casync)
+    store=${output%.raucb}.castr manifest_format=plain
+    [ "$store" != "$output.castr" ] || fail "--output $output: a casync bundle is called .raucb" 2
+    ;;
+*) fail "--format $format: not one of plain, verity, crypt, casync" 2 ;;
 esac
 [ -f "$image" ] || fail "--image $image: no such file" 2
 
@@ -66,7 +72,7 @@ compatible=$compatible
 version=$version
 
 [bundle]
-format=$format
+format=$manifest_format
 
 [image.rootfs]
 filename=rootfs.img
@@ -80,6 +86,25 @@ if ! rauc --cert="$pki/$key.crt" --key="$pki/$key.key" bundle "$work/content" "$
     fail "rauc could not make the bundle"
 fi
 
+# Converting, RAUC checks what it reads, so here it needs a keyring.
+if [ -n "$store" ]; then
+    if ! rauc --cert="$pki/$key.crt" --key="$pki/$key.key" --keyring="$pki/rauc-ca.crt" \
+        convert "$work/bundle" "$work/converted.raucb" > "$work/log" 2>&1; then
+        cat "$work/log" >&2
+        fail "rauc could not convert the bundle"
+    fi
+    mv -T "$work/converted.raucb" "$work/bundle"
+fi
+
+if [ "$format" = crypt ]; then
+    if ! rauc --keyring="$pki/rauc-ca.crt" encrypt --to="$pki/device.crt" "$work/bundle" "$work/encrypted" \
+        > "$work/log" 2>&1; then
+        cat "$work/log" >&2
+        fail "rauc could not encrypt the bundle"
+    fi
+    mv -T "$work/encrypted" "$work/bundle"
+fi
+
 # A bundle ends with the CMS signature and, in the last 8 bytes, its length.  The signature ends with the RSA
 # value, 256 bytes: one changed byte in the middle of it leaves the structure valid and the signature wrong.
 if [ -n "$damaged" ]; then
@@ -89,4 +114,8 @@ if [ -n "$damaged" ]; then
     printf '%b' "$flipped" | dd of="$work/bundle" bs=1 seek="$offset" conv=notrunc status=none
 fi
 chmod 644 "$work/bundle"
+if [ -n "$store" ]; then
+    rm -rf "$store"
+    mv -T "$work/converted.castr" "$store"
+fi
 mv -T "$work/bundle" "$output"

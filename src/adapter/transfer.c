@@ -12,89 +12,6 @@
 static void on_ended(CURL *easy, CURLcode code, gpointer user_data);
 static void schedule(Transfers *transfers);
 
-/* --- Transfers --- */
-
-static void config_copy(TransferConfig *to, const TransferConfig *from)
-{
-    *to = *from;
-    to->ca_file = g_strdup(from->ca_file);
-    to->client_cert_file = g_strdup(from->client_cert_file);
-    to->client_key_file = g_strdup(from->client_key_file);
-    to->netrc_file = g_strdup(from->netrc_file);
-    to->known_hosts_file = g_strdup(from->known_hosts_file);
-    to->proxy = g_strdup(from->proxy);
-    if (to->connect_timeout_s == 0)
-        to->connect_timeout_s = TRANSFER_CONNECT_S;
-    to->low_speed_limit = MAX(to->low_speed_limit, 1);
-}
-
-static void config_clear(TransferConfig *config)
-{
-    g_free((char *)config->ca_file);
-    g_free((char *)config->client_cert_file);
-    g_free((char *)config->client_key_file);
-    g_free((char *)config->netrc_file);
-    g_free((char *)config->known_hosts_file);
-    g_free((char *)config->proxy);
-}
-
-Transfers *transfers_new_with_timing(const TransferConfig *config, const TransferTiming *timing)
-{
-    Transfers *transfers = g_new0(Transfers, 1);
-
-    config_copy(&transfers->config, config);
-    transfers->timing = *timing;
-    g_queue_init(&transfers->waiting);
-    return transfers;
-}
-
-Transfers *transfers_new(const TransferConfig *config)
-{
-    return transfers_new_with_timing(config, &(TransferTiming){.stall_s = TRANSFER_STALL_S});
-}
-
-static void close_loop(Transfers *transfers)
-{
-    g_clear_handle_id(&transfers->idle, g_source_remove);
-    g_clear_pointer(&transfers->server, g_free);
-    g_clear_pointer(&transfers->loop, transfer_loop_free);
-}
-
-void transfers_free(Transfers *transfers)
-{
-    if (!transfers)
-        return;
-    g_assert(!transfers->active && g_queue_is_empty(&transfers->waiting));
-    g_clear_handle_id(&transfers->next, g_source_remove);
-    close_loop(transfers);
-    config_clear(&transfers->config);
-    g_free(transfers);
-}
-
-static gboolean idle_is_over(gpointer user_data)
-{
-    Transfers *transfers = user_data;
-
-    transfers->idle = 0;
-    close_loop(transfers);
-    return G_SOURCE_REMOVE;
-}
-
-/* The connection to another server is not left to libcurl to close: see transfer_loop_free(). */
-static gboolean open_loop(Transfers *transfers, const TransferUrl *url)
-{
-    g_autofree char *server = g_strdup_printf("%s://%s@%s:%s", transfer_scheme_name(url->scheme),
-                                              url->user ? url->user : "", url->host, url->port);
-
-    if (g_strcmp0(server, transfers->server) != 0)
-        close_loop(transfers);
-    if (!transfers->loop)
-        transfers->loop = transfer_loop_new(on_ended, transfers);
-    g_free(transfers->server);
-    transfers->server = g_steal_pointer(&server);
-    return transfers->loop != NULL;
-}
-
 /* --- The end of a transfer --- */
 
 static void transfer_free(Transfer *transfer)
@@ -119,8 +36,8 @@ static void leave(Transfer *transfer)
     transfers->active = NULL;
     if (!g_queue_is_empty(&transfers->waiting))
         schedule(transfers);
-    else if (transfers->loop && !transfers->idle)
-        transfers->idle = g_timeout_add_seconds(TRANSFER_IDLE_S, idle_is_over, transfers);
+    else
+        transfers_rest(transfers);
 }
 
 /* The transfer is gone before its owner hears of it: what is called may free everything. */
@@ -150,6 +67,14 @@ static size_t on_line(char *line, size_t size, size_t count, void *user_data)
     Transfer *transfer = user_data;
 
     heard(transfer);
+    transfer->head_bytes += (gint64)(size * count);
+    if (transfer->head_bytes > TRANSFER_MAX_HEAD) {
+        if (!transfer->error)
+            transfer->error =
+                transfer_error_make(transfer->url.name, TRANSFER_ERROR_PROTOCOL,
+                                    "the server says too much before it sends the file");
+        return 0;
+    }
     transfer_answer_line(transfer, line, size * count);
     return size * count;
 }
@@ -257,6 +182,7 @@ static void set_state(Transfer *transfer)
     transfer->judged = FALSE;
     transfer->expected = -1;
     transfer->discarded = 0;
+    transfer->head_bytes = 0;
     heard(transfer);
 }
 
@@ -281,10 +207,9 @@ static gboolean ask(Transfer *transfer)
 
     set_state(transfer);
     g_clear_handle_id(&transfer->nudge, g_source_remove);
-    g_clear_handle_id(&transfers->idle, g_source_remove);
     if (!transfer->easy)
         transfer->easy = curl_easy_init();
-    if (!transfer->easy || !open_loop(transfers, &transfer->url)) {
+    if (!transfer->easy || !transfers_open_loop(transfers, &transfer->url, on_ended)) {
         g_propagate_error(error, transfer_error_make(transfer->url.name, TRANSFER_ERROR_LOCAL,
                                                      "libcurl does not start"));
         return FALSE;
@@ -376,25 +301,42 @@ static void on_ended(CURL *easy, CURLcode code, gpointer user_data)
      * connection for data takes up the TLS session of its control connection, which libcurl does only
      * for the first. */
     if (transfer->url.scheme == TRANSFER_FTPS || (code != CURLE_OK && !transfer->http))
-        close_loop(transfers);
+        transfers_close_loop(transfers);
     finish(transfer);
 }
 
-/* For where libcurl has no limit of its own, such as a silent server of SFTP. */
+/* Ends what is under way from outside of libcurl. */
+static void drop(Transfer *transfer)
+{
+    Transfers *transfers = transfer->transfers;
+    gboolean http = transfer_scheme_is_http(transfer->url.scheme);
+
+    if (!http)
+        transfer_loop_hang_up(transfers->loop);
+    transfer_loop_remove(transfers->loop, transfer->easy);
+    if (!http)
+        transfers_close_loop(transfers);
+    finish(transfer);
+}
+
+/* Silence ends a transfer here and not in libcurl, which would say goodbye to the silent one, and knows
+ * no limit while a server of SFTP is to open a file. */
 static gboolean watch(gpointer user_data)
 {
     Transfer *transfer = user_data;
     Transfers *transfers = transfer->transfers;
-    gint64 limit_s = (gint64)transfers->config.connect_timeout_s + transfers->timing.stall_s;
+    gint64 limit_s = transfers->timing.stall_s;
 
+    if (!transfer->judged)
+        limit_s += transfers->config.connect_timeout_s;
     if (g_get_monotonic_time() - transfer->last_heard_us < limit_s * G_USEC_PER_SEC)
         return G_SOURCE_CONTINUE;
     transfer->watchdog = 0;
-    transfer_loop_remove(transfers->loop, transfer->easy);
     if (!transfer->error && !transfer->complete)
         transfer->error =
-            transfer_error_make(transfer->url.name, TRANSFER_ERROR_NETWORK, "the server is silent");
-    finish(transfer);
+            transfer_error_make(transfer->url.name, TRANSFER_ERROR_NETWORK,
+                                "the server has been silent for %" G_GINT64_FORMAT " s", limit_s);
+    drop(transfer);
     return G_SOURCE_REMOVE;
 }
 
@@ -407,7 +349,7 @@ static gboolean start_next(gpointer user_data)
 
     transfers->next = 0;
     transfers->active = transfer;
-    transfer->watchdog = g_timeout_add_seconds(transfers->timing.stall_s + 1, watch, transfer);
+    transfer->watchdog = g_timeout_add_seconds(1, watch, transfer);
     if (!transfer_url_parse(transfer->asked_url, &transfer->url, &transfer->error) ||
         !ask(transfer))
         finish(transfer);
@@ -456,6 +398,5 @@ void transfer_cancel(Transfer *transfer)
     /* on_ended() follows when libcurl is on the stack */
     if (transfer_loop_is_inside(transfers->loop))
         return;
-    transfer_loop_remove(transfers->loop, transfer->easy);
-    finish(transfer);
+    drop(transfer);
 }

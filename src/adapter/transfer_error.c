@@ -105,7 +105,6 @@ static const struct {
     {CURLE_RANGE_ERROR, TRANSFER_ERROR_RANGES, "the server cannot read from the middle of a file"},
     {CURLE_BAD_DOWNLOAD_RESUME, TRANSFER_ERROR_PROTOCOL,
      "the file ends before the place asked for"},
-    {CURLE_OUT_OF_MEMORY, TRANSFER_ERROR_LOCAL, NULL},
 };
 
 /* The words of libcurl in one line; a server may have put anything into them. */

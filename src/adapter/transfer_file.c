@@ -12,10 +12,10 @@ void transfer_file_clear(TransferFile *file)
 
 void transfer_file_copy(TransferFile *to, const TransferFile *from)
 {
-    char *etag = g_strdup(from->etag);
+    char *before = to->etag;
 
-    g_free(to->etag);
-    *to = (TransferFile){from->size, etag, from->modified};
+    *to = (TransferFile){from->size, g_strdup(from->etag), from->modified};
+    g_free(before); /* which may be the one that was copied */
 }
 
 gboolean transfer_file_etag_is_strong(const char *etag)

@@ -10,8 +10,9 @@
 
 #include "adapter/transfer.h"
 
-#define TRANSFER_MAX_URL           8192 /* bytes */
-#define TRANSFER_MAX_ETAG          256  /* bytes; a longer one counts as none */
+#define TRANSFER_MAX_URL           8192  /* bytes */
+#define TRANSFER_MAX_ETAG          256   /* bytes; a longer one counts as none */
+#define TRANSFER_MAX_HEAD          65536 /* bytes that a server says before the file */
 #define TRANSFER_MAX_DISCARD       65536 /* bytes of a refusal's body, read for the connection's sake */
 #define TRANSFER_MAX_RETRY_AFTER_S 86400
 #define TRANSFER_CONNECT_S         30 /* when the configuration names none */
@@ -27,6 +28,10 @@ typedef struct {
 } TransferTiming;
 
 Transfers *transfers_new_with_timing(const TransferConfig *config, const TransferTiming *timing);
+
+/* --- transfer_libcurl.c --- */
+
+CURLUcode transfer_url_get(CURLU *url, CURLUPart part, char **ret_text, unsigned int flags);
 
 /* --- transfer_url.c --- */
 
@@ -68,14 +73,16 @@ typedef struct _TransferLoop TransferLoop;
 typedef void (*TransferEnded)(CURL *easy, CURLcode code, gpointer user_data);
 
 TransferLoop *transfer_loop_new(TransferEnded ended, gpointer user_data);
-void transfer_loop_free(TransferLoop *loop); /* closes the idle connections */
+void transfer_loop_free(TransferLoop *loop); /* hangs up */
 gboolean transfer_loop_add(TransferLoop *loop, CURL *easy);
 void transfer_loop_remove(TransferLoop *loop, CURL *easy);
+/* Before a connection is given up that may be dead: closing never waits for the server after this. */
+void transfer_loop_hang_up(TransferLoop *loop);
 /* Whether libcurl is on the stack: nothing may be removed then. */
 gboolean transfer_loop_is_inside(const TransferLoop *loop);
 /* Has libcurl look at all its sockets, also at those that it did not ask to be told of. */
 void transfer_loop_nudge(TransferLoop *loop);
-/* To be set for each handle: closing must never wait for a server. */
+/* To be set for each handle. */
 gboolean transfer_loop_watch_sockets(TransferLoop *loop, CURL *easy);
 
 /* --- The state, shared by transfer.c (life), transfer_request.c (options) and transfer_answer.c --- */
@@ -89,6 +96,14 @@ struct _Transfers {
     Transfer *active;   /* NULL: none */
     guint next, idle;   /* sources */
 };
+
+/* --- transfers.c --- */
+
+/* A loop whose idle connection, if there is one, leads to the server of `url`. */
+gboolean transfers_open_loop(Transfers *transfers, const TransferUrl *url, TransferEnded ended);
+void transfers_close_loop(Transfers *transfers);
+/* Nothing is to be done for now: closes the loop after a while. */
+void transfers_rest(Transfers *transfers);
 
 struct _Transfer {
     Transfers *transfers;
@@ -110,10 +125,11 @@ struct _Transfer {
 
     gboolean http; /* the answer is one of HTTP */
     gboolean head_complete;
-    gint64 ftp_size;       /* -1: not told */
-    gboolean judged;       /* the answer has been looked at */
-    gint64 expected;       /* bytes that will come; -1: till the end, wherever that is */
-    gint64 received;       /* bytes given to data() */
+    gint64 ftp_size; /* -1: not told */
+    gboolean judged; /* the answer has been looked at */
+    gint64 expected; /* bytes that will come; -1: till the end, wherever that is */
+    gint64 received; /* bytes given to data() */
+    gint64 head_bytes;
     gint64 discarded;      /* bytes of a refusal */
     gint64 last_heard_us;  /* monotonic; when a byte came */
     guint watchdog, nudge; /* sources */

@@ -185,14 +185,19 @@ TransferLoop *transfer_loop_new(TransferEnded ended, gpointer user_data)
     return loop;
 }
 
-/* libcurl would send QUIT on an idle FTP connection and block for the answer, two minutes when the
- * server has vanished; on a socket that is shut down it gives up at once. */
+/* libcurl would say goodbye on a connection of FTP or SFTP and block for the answer, up to two minutes
+ * when the server has vanished; on a socket that is shut down it gives up at once. */
+void transfer_loop_hang_up(TransferLoop *loop)
+{
+    for (guint i = 0; i < loop->sockets->len; i++)
+        shutdown(g_array_index(loop->sockets, int, i), SHUT_RDWR);
+}
+
 void transfer_loop_free(TransferLoop *loop)
 {
     if (!loop)
         return;
-    for (guint i = 0; i < loop->sockets->len; i++)
-        shutdown(g_array_index(loop->sockets, int, i), SHUT_RDWR);
+    transfer_loop_hang_up(loop);
     curl_multi_cleanup(loop->multi);
     g_clear_handle_id(&loop->timer, g_source_remove);
     curl_global_cleanup();

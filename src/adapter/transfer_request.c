@@ -117,6 +117,8 @@ static void set_limits(Options *options, const Transfer *transfer)
     }
     SET(options, CURLOPT_BUFFERSIZE, (long)buffer);
     SET(options, CURLOPT_TCP_KEEPALIVE, 1L);
+    /* a server that has moved is found at its new address when its connection is lost */
+    SET(options, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     SET(options, CURLOPT_NOSIGNAL, 1L);
     /* a resolver that is silent must not hold up whoever cancels */
     SET(options, CURLOPT_QUICK_EXIT, 1L);

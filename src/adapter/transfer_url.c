@@ -77,7 +77,7 @@ static char *part(CURLU *handle, CURLUPart what, unsigned flags)
     char *text = NULL;
     char *copy;
 
-    if (curl_url_get(handle, what, &text, flags) != CURLUE_OK)
+    if (transfer_url_get(handle, what, &text, flags) != CURLUE_OK)
         return NULL;
     copy = g_strdup(text);
     curl_free(text);

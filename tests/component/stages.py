@@ -69,14 +69,20 @@ def freeze_retry_wait(charger):
     charger.update(VERSION, PAST, "retries=1 interval=3600")
 
 
-def freeze_download(charger):
-    charger.publish(VERSION)
+def freeze_retry_wait_tried(charger):
+    charger.device.fail_verb("set-primary")
+    charger.update(VERSION, PAST, "retries=1 interval=3600")
+    charger.wait_step("installing -> retry-wait")
+    charger.device.fail_verb("set-primary", False)
+
+
+def freeze_downloading(charger):
     fault = charger.server.fault(f"{VERSION}.raucb", "hold", after=4096)
     charger.update(VERSION, PAST)
     fault.wait_reached()
 
 
-def thaw_download(charger):
+def thaw_downloading(charger):
     charger.server.release(f"{VERSION}.raucb")
 
 
@@ -167,9 +173,10 @@ def installing(statuses, start, go_on):
 
 STAGES = {
     "scheduled": Stage("scheduled", [], freeze_scheduled, thaw_scheduled, DONE),
-    "install-wait": Stage("install-wait", [], freeze_install_wait, thaw_install_wait, DONE),
+    "downloading": Stage("downloading", STARTED[:1], freeze_downloading, thaw_downloading, DONE),
     "retry-wait": Stage("retry-wait", STARTED[:1], freeze_retry_wait, None),
-    "installing-download": installing(STARTED[:1], freeze_download, thaw_download),
+    "install-wait": Stage("install-wait", STARTED[:2], freeze_install_wait, thaw_install_wait, DONE),
+    "retry-wait-tried": Stage("retry-wait", STARTED, freeze_retry_wait_tried, None),
     "installing-before-write": installing(STARTED, *holding("set-state", "B", "bad")),
     "installing-written": installing(STARTED, *holding("set-primary", "B")),
     "installing-activated": installing(STARTED, *holding("post-install")),
@@ -180,5 +187,5 @@ STAGES = {
     "rolling-back": Stage("rolling-back", STARTED, freeze_rolling_back, thaw_rolling_back, FAILED),
     "undoing": Stage("undoing", STARTED, freeze_undoing, thaw_undoing, FAILED),
 }
-BEFORE_INSTALL = ["scheduled", "install-wait"]
+BEFORE_INSTALL = ["scheduled", "downloading", "retry-wait", "install-wait"]
 FROM_INSTALL = [name for name in STAGES if name not in BEFORE_INSTALL]

@@ -427,7 +427,7 @@ def test_triggers(make_charger):
     wait_until(lambda: connector_statuses(charger, start) == [(0, "Available"), (1, "Available")], "both connectors")
 
 
-@pytest.mark.parametrize("name", ["scheduled", "installing-download", "installing-written", "reboot-wait", "confirming",
+@pytest.mark.parametrize("name", ["scheduled", "downloading", "installing-written", "reboot-wait", "confirming",
                                   "undoing"])
 def test_the_triggered_status_of_a_job_is_its_last(make_charger, name):
     stage = STAGES[name]

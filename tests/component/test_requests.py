@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the CSMS and people may ask for in each state of the firmware job: another UpdateFirmware, cancel, Reset, leave to reboot,
 retrieveDate, and the sub-commands."""
+import hashlib
 import json
 import os
 import re
@@ -32,6 +33,11 @@ def names(charger):
     return list(dict.fromkeys(request.path.strip("/") for request in charger.server.requests()))
 
 
+def spooled(charger):
+    """The names of the files in the spool."""
+    return sorted(path.name for path in charger.spool.iterdir()) if charger.spool.exists() else []
+
+
 def ask(charger, version, date=PAST):
     """UpdateFirmware for a bundle; the answer came when this returns."""
     return charger.update(version, date)
@@ -48,21 +54,28 @@ def wait_ended(charger, job, state):
 def test_another_request_before_the_install_takes_the_jobs_place(make_charger, name):
     stage = STAGES[name]
     charger = stage.freeze(make_charger)
+    held = charger.server.fault("3.0.0.raucb", "hold", after=4096)
     ask(charger, "3.0.0", LATER if name == "scheduled" else PAST)
+    if name != "scheduled":
+        held.wait_reached()
     status = charger.status()
-    assert (status["job"]["id"], status["job"]["state"]) == (2, stage.state)
+    assert (status["job"]["id"], status["job"]["state"]) == (2, "scheduled" if name == "scheduled" else "downloading")
     assert "request-waiting" not in status
     assert (last_job(charger)["id"], last_job(charger)["state"]) == (1, "superseded")
     assert steps(charger, 1)[-1] == (stage.state, "superseded", "request")
     charger.wait_step(f"{stage.state} -> superseded")
-    assert charger.statuses() == []
+    assert not any(file.startswith("job-1.") for file in spooled(charger))
 
-    stage.thaw(charger)
+    held.release()
+    if stage.go_on:
+        stage.thaw(charger)
     assert charger.play() == "Installed"
-    assert charger.statuses() == DONE           # of the second job; the first has none
-    assert names(charger) == ["3.0.0.raucb"]
+    assert charger.statuses() == stage.statuses + DONE      # of the first job only what had been true; it has no end
+    assert names(charger) == (["3.0.0.raucb"] if name == "scheduled" else ["2.0.0.raucb", "3.0.0.raucb"])
+    assert charger.install_calls() == 1
     assert charger.device.booted == "B" and charger.installed_image("B", "3.0.0")
     wait_ended(charger, 2, "installed")
+    assert spooled(charger) == []
 
 
 @pytest.mark.parametrize("name", [name for name in FROM_INSTALL if STAGES[name].go_on])
@@ -94,13 +107,13 @@ def test_another_request_from_the_install_on_waits_and_the_newest_wins(make_char
 
 
 def test_a_request_waits_behind_a_job_that_waits_for_its_next_attempt(make_charger):
-    """The slot may be half written already, so the first job is not simply forgotten."""
-    charger = STAGES["retry-wait"].freeze(make_charger)
+    """RAUC was called: the slot may be half written already, so the first job is not simply forgotten."""
+    charger = STAGES["retry-wait-tried"].freeze(make_charger)
     ask(charger, "3.0.0")
     assert charger.status()["request-waiting"]
     charger.ctl("cancel")
     assert charger.play(2) == "Installed"
-    assert charger.statuses() == ["Downloading", "DownloadFailed", *DONE]
+    assert charger.statuses() == CANCELLED + DONE
     assert charger.installed_image("B", "3.0.0")
 
 
@@ -175,9 +188,10 @@ def test_without_a_durable_store_an_update_is_refused(make_charger):
 # What the CSMS hears in all, whether RAUC had to be restarted, and whether the target must not be booted any more.
 CANCELS = {
     "scheduled": (["Downloading", "DownloadFailed"], 0, False),
-    "install-wait": (["Downloading", "DownloadFailed"], 0, False),
+    "downloading": (["Downloading", "DownloadFailed"], 0, False),
     "retry-wait": (["Downloading", "DownloadFailed"], 0, False),
-    "installing-download": (["Downloading", "DownloadFailed"], 1, False),
+    "install-wait": (["Downloading", "Downloaded", "DownloadFailed"], 0, False),
+    "retry-wait-tried": (CANCELLED, 0, True),
     "installing-before-write": (CANCELLED, 1, True),    # RAUC keeps no record of this slot: it may be half written
     "installing-written": (CANCELLED, 1, True),
     "installing-activated": (CANCELLED, 1, True),
@@ -206,12 +220,13 @@ def test_cancel(make_charger, name):
     assert charger.statuses() == statuses
     assert "cancelled" in last_job(charger)["reason"]
     assert len(charger.device.restart_requests()) == restarts
+    assert spooled(charger) == []
     assert (charger.device.booted, charger.device.primary()) == ("A", "A")
     assert charger.device.attempts_left("A") > 0
     assert (charger.device.attempts_left("B") == 0) == target_is_bad
     assert not charger.reboot_wanted() or name == "rebooting"
 
-    charger.server.fault("3.0.0.raucb", "ok")   # the next update works
+    # The next update works.
     charger.settings["update"]["reboot-permission"] = "automatic"
     charger.restart_agent()
     wait_up(charger)
@@ -304,7 +319,7 @@ def test_reset_is_rejected_while_a_reboot_would_harm(make_charger, name, kind):
     assert len(charger.device.reboot_requests()) == 1               # the update's own
 
 
-@pytest.mark.parametrize("name", ["scheduled", "install-wait", "retry-wait"])
+@pytest.mark.parametrize("name", [*BEFORE_INSTALL, "retry-wait-tried"])
 def test_reset_before_the_install_reboots_and_the_job_survives(make_charger, name):
     stage = STAGES[name]
     charger = stage.freeze(make_charger)
@@ -313,7 +328,7 @@ def test_reset_before_the_install_reboots_and_the_job_survives(make_charger, nam
     assert charger.job_state() == stage.state
     charger.reboot(rauc=name != "install-wait")
     wait_up(charger)
-    assert charger.job_state() == stage.state
+    charger.wait_state(stage.state)
     if stage.go_on:
         stage.thaw(charger)
         assert charger.play() == "Installed"
@@ -711,8 +726,9 @@ def test_what_is_no_date_is_refused(charger, date):
 
 HAPPY_HISTORY = [
     ("scheduled", "scheduled", "request"),
-    ("scheduled", "install-wait", "due-stream"),
-    ("install-wait", "installing", "permit-stream"),
+    ("scheduled", "downloading", "due"),
+    ("downloading", "install-wait", "fetch-ok"),
+    ("install-wait", "installing", "permit"),
     ("installing", "installing", "writing"),
     ("installing", "reboot-wait", "activated"),
     ("reboot-wait", "rebooting", "reboot-now"),
@@ -738,8 +754,9 @@ def test_status_during_and_after_an_update(make_charger):
     assert status["rauc"] == "installing"
     job = status["job"]
     assert job.pop("progress") < 100 and job.pop("progress-message")
+    size = charger.bundle("2.0.0").path.stat().st_size
     assert job == {"id": 1, "state": "installing", "last-status": "Installing", "location": url, "attempts": 0, "retries": 0,
-                   "retrieve-date": "2031-05-01T11:59:00.000Z", "target-slot": "rootfs.1"}
+                   "retrieve-date": "2031-05-01T11:59:00.000Z", "target-slot": "rootfs.1", "fetched-bytes": size}
     text = charger.ctl("status").stdout
     assert re.search(r"^identity: +CP001-FW$", text, re.M) and re.search(r"^  state: +installing$", text, re.M)
     assert re.search(r"^connected: +yes$", text, re.M) and re.search(r"^  progress: +[0-9]+$", text, re.M)
@@ -752,7 +769,21 @@ def test_status_during_and_after_an_update(make_charger):
     job = status["last-job"]
     assert job.pop("ended").startswith("2031-05-01T12:00")
     assert job == {"id": 1, "state": "installed", "last-status": "Installed", "location": url, "attempts": 1, "retries": 0,
-                   "retrieve-date": "2031-05-01T11:59:00.000Z", "target-slot": "rootfs.1"}
+                   "retrieve-date": "2031-05-01T11:59:00.000Z", "target-slot": "rootfs.1", "fetched-bytes": size}
+
+
+def test_status_during_the_download(make_charger):
+    charger = STAGES["downloading"].freeze(make_charger)
+    size = charger.bundle("2.0.0").path.stat().st_size
+    wait_until(lambda: charger.status()["job"].get("size") == size, "the size of the bundle")
+    job = charger.status()["job"]
+    assert (job["transport"], job["transfer-percent"]) == ("download", 0) and job["bytes"] <= 4096
+    assert "transfer-trouble" not in job and "progress" not in job and charger.status()["rauc"] == "idle"
+    charger.server.close()                              # the link breaks, and stays so
+    trouble = wait_until(lambda: charger.status()["job"].get("transfer-trouble"), "words of the trouble")
+    assert trouble.startswith(f"cannot read {job['location']}: ")
+    assert re.search(r"^  transfer-trouble: +cannot read ", charger.ctl("status").stdout, re.M)
+    assert charger.statuses() == ["Downloading"]
 
 
 def test_history_of_an_update(make_charger):
@@ -765,13 +796,16 @@ def test_history_of_an_update(make_charger):
     assert steps(charger, 1) == HAPPY_HISTORY
 
     rows = json.loads(charger.ctl("history", "--json").stdout)
+    digest = hashlib.sha256(charger.bundle("2.0.0").path.read_bytes()).hexdigest()
+    assert [row.pop("detail") for row in rows if "detail" in row] == [f"sha256={digest}"]
     assert all(set(row) == {"time", "job", "from", "to", "event"} for row in rows)
     times = [row["time"] for row in rows]
     assert times == sorted(times, reverse=True) and times[-1].startswith("2031-05-01T12:00")
     lines = charger.ctl("history").stdout.splitlines()          # newest first, as the JSON
     assert len(lines) == len(HAPPY_HISTORY)
     for line, (before, after, event) in zip(lines, reversed(HAPPY_HISTORY)):
-        assert re.fullmatch(rf"2031-05-01T12:\S+Z job=1 {before} -> {after} {event}", line), line
+        reason = f": sha256={digest}" if event == "fetch-ok" else ""
+        assert re.fullmatch(rf"2031-05-01T12:\S+Z job=1 {before} -> {after} {event}{reason}", line), line
     assert charger.ctl("history", "--limit", "2").stdout.splitlines() == lines[:2]
 
 
@@ -783,7 +817,7 @@ def test_status_and_history_tell_why_an_update_failed(charger):
     assert charger.statuses() == ["Downloading", "DownloadFailed"]
     job = last_job(charger)
     assert job["location"] == "http://***@127.0.0.1:1/a.raucb"
-    assert "user or password" in job["reason"]
+    assert job["reason"].startswith("cannot read http://127.0.0.1:1/a.raucb: no connection")
     rows = json.loads(charger.ctl("history", "--json").stdout)
     assert rows[0]["detail"] == job["reason"]
     assert charger.ctl("history").stdout.splitlines()[0].endswith(f"-> download-failed fetch-fail-last: {job['reason']}")

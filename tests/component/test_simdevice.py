@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The harness itself, tools/simdevice with its keys and bundles, against the real RAUC: what the other component
 tests rely on.  RAUC does here what it would do for the agent; no agent is running."""
+import base64
 import http.client
 import os
 import signal
@@ -279,6 +280,16 @@ def test_power_cut_before_activation(device, server, bundle):
     install.join()
 
 
+def test_only_calls_with_these_arguments_are_held(device, server, bundle):
+    device.hold_verb("set-state", args=("B", "bad"))
+    assert device.rauc("status", "mark-good").returncode == 0
+    install = Background(device, server.publish(bundle.path))
+    device.wait_backend_call("set-state", "B", "bad")
+    assert device.attempts_left("B") == ATTEMPTS
+    device.hold_verb("set-state", False, ("B", "bad"))
+    assert install.join().returncode == 0
+
+
 def test_held_handler_goes_on(device, server, bundle):
     device.hold_verb("post-install")
     install = Background(device, server.publish(bundle.path))
@@ -497,6 +508,22 @@ def test_server_modes(server, served):
     assert [served()[0] for _ in range(3)] == [503, 503, 200]
     with pytest.raises(ValueError):
         server.fault("file", "nonsense")
+
+
+def test_server_knows_what_it_serves(server, served, tmp_path):
+    etag = served()[1]["ETag"]
+    assert served(Range="bytes=90-", **{"If-Range": etag})[0] == 206
+    (tmp_path / "file").write_bytes(bytes(100))
+    status, headers, body = served(Range="bytes=90-", **{"If-Range": etag})
+    assert (status, len(body)) == (200, 100) and headers["ETag"] != etag
+
+
+def test_server_asks_for_a_password(server, served):
+    url = server.protect("file", "charger", "p:w@d/ 100%")
+    assert url == server.url("file").replace("127", "charger:p%3Aw%40d%2F%20100%25@127", 1)
+    right = "Basic " + base64.b64encode(b"charger:p:w@d/ 100%").decode()
+    assert [served()[0], served(Authorization=right)[0], served(Authorization=right[:-1])[0]] == [401, 200, 401]
+    assert [request.allowed for request in server.requests("file")] == [False, True, False]
 
 
 def test_server_close_ends_everything(served, server):

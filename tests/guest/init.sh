@@ -6,7 +6,7 @@
 #
 # `settings` names the project's folder (top) and the one of its folders that may be written (writable).
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
-readonly LOG_MAX=1M
+readonly LOG_MAX=1024k
 
 mount -t proc proc /proc
 mount -t sysfs sys /sys

@@ -90,7 +90,7 @@ class Guest:
 
     def _result(self, share):
         shutil.rmtree(LOGS, ignore_errors=True)
-        if (share / "logs").is_dir():
+        if any((share / "logs").glob("*")):
             shutil.copytree(share / "logs", LOGS)
             print(f"the logs of the processes are in {LOGS}")
         code = share / "exit-code"

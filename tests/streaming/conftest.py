@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The component tests' charger, in the guest (tests/guest/run.py): there RAUC streams, and dm-verity and nbd exist.
 
-The fixtures are those of tests/component; a charger's slots hold images of up to SLOT_SIZE here."""
+The fixtures are those of tests/component, but if nothing else is said a charger's transport is stream, its bundles are
+of the format verity, and its slots hold images of up to SLOT_SIZE.
+"""
 import importlib.util
 import os
 import pathlib
@@ -32,12 +34,19 @@ def keep_indexes(device):
     conf.write_text(conf.read_text().replace("statusfile=", f"data-directory={device.root}/data\nstatusfile="))
 
 
+def verity_bundle(version="2.0.0", **options):
+    return fixtures.bundle(BUILD, version, **{"format": "verity", **options})
+
+
 @pytest.fixture
 def make_charger(tmp_path):
     with _component.making(tmp_path) as make:
         def make_streaming(**options):
             device = {"slot_size": SLOT_SIZE, **options.pop("device", {})}
-            charger = make(device=device, **options)
+            settings = {"update": {}, **options.pop("settings", {})}
+            settings["update"] = {"transport": "stream", **settings["update"]}
+            charger = make(device=device, settings=settings, **options)
+            charger.bundle = verity_bundle
             keep_indexes(charger.device)
             return charger
         yield make_streaming

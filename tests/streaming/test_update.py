@@ -2,14 +2,22 @@
 """The whole path with a RAUC that streams: UpdateFirmware, reboot, confirmation, report."""
 import pytest
 
+from counts import fetched
+
 MIB = 1 << 20
+SIZE = 16 * MIB
+HAPPY = ["Downloading", "Downloaded", "Installing", "Installed"]
 
 
-@pytest.mark.parametrize("size", [16])
-def test_happy_path(charger, size):
-    charger.update("2.0.0", format="verity", size=size * MIB)
+@pytest.mark.parametrize("transport,format", [("stream", "verity"), ("stream", "crypt"), ("download", "verity"),
+                                              ("auto", "verity"), ("auto", "plain")])
+def test_happy_path(make_charger, transport, format):
+    charger = make_charger(settings={"update": {"transport": transport}}).start()
+    charger.update("2.0.0", format=format, size=SIZE)
     charger.wait_reboot_requested()
-    assert charger.installed_image("B", format="verity", size=size * MIB)
+    assert charger.installed_image("B", format=format, size=SIZE)
     assert charger.reboot() == "B"
     charger.wait_status("Installed")
-    assert charger.statuses() == ["Downloading", "Downloaded", "Installing", "Installed"]
+    assert charger.statuses() == HAPPY
+    got = fetched(charger.server, charger.bundle(format=format, size=SIZE).path, "2.0.0.raucb")
+    print(transport, format, got)

@@ -751,31 +751,73 @@ START_TEST(slow_clients)
 }
 END_TEST
 
-START_TEST(client_that_takes_nothing)
+/* Turns of the main loop in a while: many when it spins. */
+static guint count_turns(void)
 {
-    int small = 4096;
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("rauc-ocpp-agent-relay-XXXXXX", &path, NULL);
+    gint64 end = g_get_monotonic_time() + 100000;
+    guint tick = g_timeout_add(5, fixture_tick, NULL);
+    guint turns = 0;
+
+    for (; g_get_monotonic_time() < end; turns++)
+        g_main_context_iteration(NULL, TRUE);
+    g_source_remove(tick);
+    return turns;
+}
+
+/* A relay that has more to say than a socket holds. */
+static Client *ask_for_much(char **ret_path)
+{
+    int fd = g_file_open_tmp("rauc-ocpp-agent-relay-XXXXXX", ret_path, NULL);
     RelayConfig config = config_now();
 
     ck_assert_int_eq(ftruncate(fd, 64 << 20), 0);
     close(fd);
-    config.local_bundle = path;
+    config.local_bundle = *ret_path;
     restart(&config);
     Client *client = open_client(0);
-    setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     client_ask(client, "GET", bundle_path(), NULL);
     struct pollfd readable = {.fd = client->fd, .events = POLLIN};
     run_until(poll(&readable, 1, 0) == 1);
-    for (guint i = 0; i < 50; i++) {
-        run_ready();
-        g_usleep(1000);
-    }
+    count_turns();
+    return client;
+}
+
+START_TEST(client_that_takes_nothing)
+{
+    g_autofree char *path = NULL;
+    Client *client = ask_for_much(&path);
+    RelayState state;
+
+    client_say(client, "GET / HTTP/1.1\r\n\r\n");
+    ck_assert_uint_lt(count_turns(), 200);
+    shutdown(client->fd, SHUT_WR);
+    ck_assert_uint_lt(count_turns(), 200);
+    relay_state(relay, &state);
+    ck_assert_int_eq(state.served, 0);
     clock_virtual_advance(test_clock, RELAY_SEND_MS + 1000);
+    relay_state(relay, &state);
+    ck_assert_int_gt(state.served, 0);
+    ck_assert_int_lt(state.served, 64 << 20);
     run_until(client_done(client));
     ck_assert(client->closed);
-    ck_assert_int_lt(client->in->len, 64 << 20);
     g_unlink(path);
+}
+END_TEST
+
+START_TEST(whoever_is_held_keeps_nobody_busy)
+{
+    Client *client = open_client(0);
+
+    read_range(client, 0, 4);
+    upstream_become(&upstream, UPSTREAM_HANGS, 0);
+    ask_range(client, 0, 4096);
+    run_until(upstream_requests(&upstream) == 2);
+    client_say(client, "GET / HTTP/1.1\r\n\r\n");
+    ck_assert_uint_lt(count_turns(), 200);
+    ck_assert(!client_done(client));
+    shutdown(client->fd, SHUT_WR);
+    run_until(client_done(client));
+    ck_assert_uint_lt(count_turns(), 200);
 }
 END_TEST
 
@@ -890,6 +932,7 @@ int main(void)
         huge_head,
         slow_clients,
         client_that_takes_nothing,
+        whoever_is_held_keeps_nobody_busy,
         too_many_connections,
         pipelined,
         random_reads_on_four_connections,

@@ -4,7 +4,8 @@
 #
 # RAUC calls it by a link in the device's boot directory, where its state is: `env`, written in one step (see
 # bootenv.py for the rules it shares with the loader), `log`, `booted`, and the switches that tests set:
-# hold-VERB makes the call wait until the file is gone, then fail-VERB makes it fail without any effect.
+# hold-VERB makes the call wait until the file is gone, hold-VERB-ARGUMENT... makes only such a call wait; then fail-VERB
+# makes it fail without any effect.
 set -u
 
 state=${0%/*}
@@ -18,9 +19,14 @@ esac
 read -r uptime _ < /proc/uptime
 echo "$uptime $verb $*" >> "$state/log"
 
+call=$verb
+for argument in "$@"; do
+    call=$call-$argument
+done
+
 # A held call must not go on when RAUC is gone, or it would switch the loader long after a kill.
 held=0
-while [ -e "$state/hold-$verb" ]; do
+while [ -e "$state/hold-$verb" ] || [ -e "$state/hold-$call" ]; do
     held=$((held + 1))
     if [ "$held" -gt "$hold_limit" ] || ! kill -0 "$PPID" 2> /dev/null; then
         exit 1

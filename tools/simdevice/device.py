@@ -48,6 +48,10 @@ post-install={root}/boot/post-install
 [keyring]
 path={pki}/rauc-ca.crt
 
+[encryption]
+key={pki}/device.key
+cert={pki}/device.crt
+
 [slot.rootfs.0]
 device={root}/slot_a.img
 type=raw
@@ -299,9 +303,12 @@ class Device:
         """
         self._switch(f"fail-{verb}", fails)
 
-    def hold_verb(self, verb: str, holds: bool = True) -> None:
-        """Makes calls of a verb wait until hold_verb(verb, False): RAUC stands still there; see wait_backend_call()."""
-        self._switch(f"hold-{verb}", holds)
+    def hold_verb(self, verb: str, holds: bool = True, args: Sequence[str] = ()) -> None:
+        """Makes calls of a verb wait until hold_verb(verb, False): RAUC stands still there; see wait_backend_call().
+
+        With `args` only the calls with just these arguments; such a hold is switched off with the same ones.
+        """
+        self._switch("-".join(["hold", verb, *args]), holds)
 
     def _switch(self, name: str, on: bool) -> None:
         path = self._boot_dir / name

@@ -8,10 +8,13 @@
     fault.wait_reached()            # 4096 bytes are out, nothing more comes
     fault.release()                 # the rest follows
 
+A file has an ETag, and If-Range is understood; protect() asks for a user and a password.
+
 Modes: `ok`; an HTTP status as text such as `404`; `cut` (full Content-Length, but the connection closes after `after`
 bytes); `stall` and `hold` (`after` bytes, then nothing until release; hold's default is 0, before the status line);
 `slow` (`rate` bytes per second); `redirect` (302 to `location`); `no-ranges` (ignores Range).
 """
+import base64
 import re
 import socket
 import threading
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO, Optional
+from urllib.parse import quote
 
 from .process import DEADLINE, wait_until
 
@@ -34,6 +38,7 @@ class Request:
     time: float                 # time.monotonic()
     path: str
     range: Optional[str]
+    allowed: bool = True        # it had the password that protect() asks for
 
 
 class Fault:
@@ -66,6 +71,7 @@ class FaultServer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._files: dict[str, Path] = {}
+        self._passwords: dict[str, str] = {}        # as the header has to have them
         self._faults: dict[str, Fault] = {}
         self._all_faults: list[Fault] = []
         self._requests: list[Request] = []
@@ -95,6 +101,12 @@ class FaultServer:
         with self._lock:
             self._files[_key(name)] = file
         return self.url(name)
+
+    def protect(self, name: str, user: str, password: str) -> str:
+        """Answers a path only with these; returns the URL that has them in it."""
+        with self._lock:
+            self._passwords[_key(name)] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        return self.url(name).replace("://", f"://{quote(user, safe='')}:{quote(password, safe='')}@", 1)
 
     def fault(self, name: str, mode: str, *, after: Optional[int] = None, rate: int = _CHUNK, location: str = "",
               times: Optional[int] = None) -> Fault:
@@ -137,10 +149,13 @@ class FaultServer:
         self._http.close_connections()
         self._refusing.close()
 
-    def take(self, path: str, range_header: Optional[str]) -> tuple[Optional[Path], Fault]:
+    def take(self, path: str, range_header: Optional[str], password: Optional[str]) -> tuple[Optional[Path], Fault]:
         """For the handlers: logs a request and says which file goes out and how."""
         with self._lock:
-            self._requests.append(Request(time.monotonic(), path, range_header))
+            allowed = self._passwords.get(path, password) == password
+            self._requests.append(Request(time.monotonic(), path, range_header, allowed))
+            if not allowed:
+                return None, Fault("401", None, _CHUNK, "", None)
             fault = self._faults.get(path)
             if fault is None or fault.times == 0:
                 fault = Fault("ok", None, _CHUNK, "", None)
@@ -199,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         faults = self.server.faults
         path = self.path.partition("?")[0]
-        file, fault = faults.take(path, self.headers.get("Range"))
+        file, fault = faults.take(path, self.headers.get("Range"), self.headers.get("Authorization"))
         if fault.mode == "hold" and not fault.after:
             fault.hang()
         if faults.closing.is_set():
@@ -207,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.mode == "redirect":
             self._status(302, {"Location": fault.location})
         elif fault.mode.isdigit():
-            self._status(int(fault.mode), {})
+            self._status(int(fault.mode), {"WWW-Authenticate": 'Basic realm="bundles"'} if fault.mode == "401" else {})
         elif file is None:
             self._status(404, {})
         else:
@@ -221,9 +236,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send_file(self, file: Path, fault: Fault, body: bool) -> None:
-        size = file.stat().st_size
+        size, etag = file.stat().st_size, f'"{file.stat().st_size:x}-{file.stat().st_mtime_ns:x}"'
         first, last = 0, size - 1
-        ranges = fault.mode != "no-ranges"
+        ranges = fault.mode != "no-ranges" and self.headers.get("If-Range", etag) == etag
         part = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if ranges else None
         if part:
             first, last = int(part[1]), min(int(part[2] or size), size - 1)
@@ -233,8 +248,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         else:
             self.send_response(200)
-        if ranges:
+        if fault.mode != "no-ranges":
             self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", etag)
         self.send_header("Content-Length", str(last + 1 - first))
         self.send_header("Content-Type", "application/octet-stream")
         self.end_headers()

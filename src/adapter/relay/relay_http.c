@@ -13,6 +13,7 @@
 #include <libwebsockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@ struct _RelayCall {
     RelayHttp *http;
     struct lws *wsi;
     gpointer data;
-    guint timer; /* the connection's limit of time */
+    guint timer;   /* the connection's limit of time */
+    guint hang_up; /* source: the other side went away while it was held */
     gboolean trusted;
     gboolean asked; /* a request is under way */
     gboolean answered;
@@ -97,6 +99,37 @@ static void limit_idle(RelayCall *call)
     limit(call, call->trusted ? RELAY_IDLE_MS : RELAY_STRANGER_IDLE_MS);
 }
 
+/* ---- holding ---- */
+
+static gboolean on_hang_up(G_GNUC_UNUSED int fd, G_GNUC_UNUSED GIOCondition condition,
+                           gpointer user_data)
+{
+    RelayCall *call = user_data;
+
+    call->hang_up = 0;
+    too_late(call);
+    return G_SOURCE_REMOVE;
+}
+
+/* Libwebsockets asks poll() for what has come in and does not read it, for as long as a request is not answered: one that says
+ * more, or hangs up, would keep us busy all the time.  So nothing is read, and the hanging up seen here. */
+static void hold(RelayCall *call)
+{
+    if (call->hang_up != 0)
+        return;
+    lws_rx_flow_control(call->wsi, 0);
+    call->hang_up = g_unix_fd_add(lws_get_socket_fd(call->wsi), (GIOCondition)POLLRDHUP | G_IO_HUP,
+                                  on_hang_up, call);
+}
+
+static void release(RelayCall *call)
+{
+    if (call->hang_up == 0)
+        return;
+    g_clear_handle_id(&call->hang_up, g_source_remove);
+    lws_rx_flow_control(call->wsi, 1);
+}
+
 /* ---- one request and its answer ---- */
 
 static void end_call(RelayCall *call)
@@ -121,6 +154,7 @@ static int finish(RelayCall *call)
 {
     gboolean close_after = call->close_after;
 
+    release(call);
     clock_timer_clear(call->http->clock, &call->timer);
     end_call(call);
     if (close_after)
@@ -200,8 +234,6 @@ static int send_head(RelayCall *call)
 /* Sends what the socket takes, or finishes. */
 static int go_on(RelayCall *call)
 {
-    if (!call->answered)
-        return 0;
     if (!call->head_sent && send_head(call) < 0)
         return -1;
     while (body_left(call) > 0) {
@@ -209,6 +241,7 @@ static int go_on(RelayCall *call)
             return -1;
         if (body_left(call) > 0 && lws_send_pipe_choked(call->wsi)) {
             limit(call, RELAY_SEND_MS);
+            hold(call);
             lws_callback_on_writable(call->wsi);
             return 0;
         }
@@ -221,8 +254,9 @@ void relay_call_answer(RelayCall *call, const RelayAnswer *answer)
     g_return_if_fail(call->asked && !call->answered);
     call->answer = *answer;
     call->answered = TRUE;
-    if (!call->in_request)
-        lws_callback_on_writable(call->wsi);
+    if (call->in_request)
+        return;
+    lws_callback_on_writable(call->wsi);
 }
 
 void relay_call_trust(RelayCall *call)
@@ -298,7 +332,10 @@ static int on_request(RelayCall *call)
         call->http->events.asked(call, &request, call->http->user_data);
     }
     call->in_request = FALSE;
-    return go_on(call);
+    if (call->answered)
+        return go_on(call);
+    hold(call);
+    return 0;
 }
 
 static void on_destroy(RelayCall *call)
@@ -306,6 +343,7 @@ static void on_destroy(RelayCall *call)
     RelayHttp *http = call->http;
 
     lws_set_opaque_user_data(call->wsi, NULL);
+    g_clear_handle_id(&call->hang_up, g_source_remove);
     clock_timer_clear(http->clock, &call->timer);
     end_call(call);
     g_ptr_array_remove_fast(http->calls, call);
@@ -326,7 +364,7 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *sessi
     case LWS_CALLBACK_HTTP:
         return on_request(call);
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return call->asked ? go_on(call) : 0;
+        return call->asked && call->answered ? go_on(call) : 0;
     case LWS_CALLBACK_WSI_DESTROY: /* the only one that always comes */
         on_destroy(call);
         return 0;
