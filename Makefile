@@ -62,7 +62,7 @@ test: ## install what is missing, build with ASan and UBSan, run all tests (as r
 test-guest: ## the tests that need a streaming RAUC, dm-verity and nbd, in user-mode Linux (as root)
 	tools/install-packages.sh build test guest
 	$(MAKE) -j$(JOBS) VARIANT=ubsan DEVELOPER=1 all tools
-	$(PYTHON) tests/guest/run.py build/ubsan
+	$(PYTHON) tests/guest/run.py --guests=$(JOBS) build/ubsan
 
 .PHONY: demo
 demo: ## a whole update with the real RAUC, a mock CSMS and a simulated reboot (as root); BAD=1: a rollback

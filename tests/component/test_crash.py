@@ -4,6 +4,7 @@
 A `Scene` brings a charger into one state and keeps it there, whatever the machine's speed, until its `resolve`.
 """
 import datetime
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -32,6 +33,7 @@ class Scene:
     killed: str = "Installed"           # the end after the agent's death
     cut: str = "Installed"              # the end after a power cut
     installs: tuple = (1, 1)            # InstallBundle calls in the whole job: after a kill, after a cut
+    begins: tuple = ((0,), (0,))        # the first bytes that were asked of the bundle server: after a kill, after a cut
     settings: dict = field(default_factory=dict)
     options: str = "retries=0"
     recorded: bool = False              # RAUC has a record of what the target held before
@@ -51,7 +53,15 @@ def scheduled(charger, scene):
 def retry_wait(charger, scene):
     charger.server.fault(NAME, "404", times=1)
     charger.update("2.0.0", options=scene.options)
+    charger.wait_step("downloading -> retry-wait")
+    yield
+
+
+def retry_wait_after_install(charger, scene):
+    charger.device.fail_verb("set-primary")
+    charger.update("2.0.0", options=scene.options)
     charger.wait_step("installing -> retry-wait")
+    charger.device.fail_verb("set-primary", False)
     yield
 
 
@@ -59,16 +69,29 @@ def install_wait(charger, scene):
     charger.wait_boot_marked()
     charger.device.stop_rauc()
     charger.update("2.0.0", options=scene.options)
-    charger.wait_step("scheduled -> install-wait")
+    charger.wait_step("downloading -> install-wait")
     yield
     charger.wait_registered(2)
     charger.device.start_rauc()
+
+
+def begins(charger):
+    """The first byte of each request for the bundle."""
+    return tuple(int(request.range.removeprefix("bytes=").split("-")[0]) if request.range else 0
+                 for request in charger.server.requests(NAME))
+
+
+def wait_part(charger, size):
+    """So many bytes of the first job's bundle have come."""
+    part = charger.spool / "job-1.part"
+    wait_until(lambda: part.exists() and part.stat().st_size >= size, f"{size} bytes of the bundle")
 
 
 def downloading(charger, scene):
     held = charger.server.fault(NAME, "hold", after=4096)
     charger.update("2.0.0", options=scene.options)
     held.wait_reached()
+    wait_part(charger, 4096)
     yield
     held.release()
 
@@ -77,9 +100,10 @@ def held_at(verb, *args):
     """RAUC stands still in this call."""
     def play(charger, scene):
         charger.wait_boot_marked()
+        before = len(charger.backend_calls(verb, *args))
         charger.device.hold_verb(verb)
         charger.update("2.0.0", options=scene.options)
-        charger.device.wait_backend_call(verb, *args)
+        charger.device.wait_backend_call(verb, *args, count=before + 1)
         yield
         charger.device.hold_verb(verb, False)
     return play
@@ -170,9 +194,12 @@ FAILED = {"killed": "InstallationFailed", "cut": "InstallationFailed"}
 
 SCENES = {
     "scheduled": Scene("scheduled", scheduled, []),
-    "retry-wait": Scene("retry-wait", retry_wait, HAPPY[:1], installs=(2, 2), options="retries=1 interval=5"),
-    "install-wait": Scene("install-wait", install_wait, [], rauc=False),
-    "installing-downloads": Scene("installing", downloading, HAPPY[:1], installs=(1, 2)),
+    # The agent takes up what lies in the spool; after a power cut only what had been synced, which is nothing of so little.
+    "downloading": Scene("downloading", downloading, HAPPY[:1], begins=((0, 4096), (0, 0))),
+    "retry-wait": Scene("retry-wait", retry_wait, HAPPY[:1], begins=((0, 0), (0, 0)), options="retries=1 interval=5"),
+    "install-wait": Scene("install-wait", install_wait, HAPPY[:2], rauc=False),
+    "retry-wait-after-install": Scene("retry-wait", retry_wait_after_install, HAPPY[:3], installs=(2, 2),
+                                      options="retries=1 interval=5"),
     "installing-writes": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], installs=(1, 2)),
     "installing-writes-again": Scene("installing", held_at("set-state", "B", "bad"), HAPPY[:3], installs=(1, 2),
                                      recorded=True),
@@ -228,6 +255,7 @@ def test_death_in_each_state(make_charger, name, death):
     settle(charger, HAPPY[:3] + [end])
     assert end == (scene.killed if death is kill else scene.cut)
     assert charger.install_calls() == scene.installs[death is power_cut]
+    assert begins(charger) == scene.begins[death is power_cut]
     expect_whole(charger, end)
 
 
@@ -245,17 +273,102 @@ def expect_whole(charger, end):
         assert device.booted == device.primary() == "A"
         assert device.attempts_left("A") == 3
     assert not charger.reboot_wanted()
+    assert not list(charger.spool.iterdir())
 
 
-# ------------------------------------------------------------------------------------------------ RAUC and the agent
+# ------------------------------------------------------------------------------------------------------- the download
 
-def hold_download(charger, options="retries=0"):
-    held = charger.server.fault(NAME, "hold", after=4096)
+def hold_download(charger, options="retries=0", **fault):
+    held = charger.server.fault(NAME, "hold", **{"after": 4096, **fault})
     charger.update("2.0.0", options=options)
     held.wait_reached()
     settle(charger, HAPPY[:1])
     return held
 
+
+@pytest.mark.parametrize("agent", ["killed", "stopped"])
+def test_agent_ends_again_and_again_while_it_downloads(charger, agent):
+    """It goes on each time where it was: no byte comes twice, and no attempt is charged."""
+    hold_download(charger, after=50000)
+    for ends in range(1, 8):
+        wait_part(charger, ends * 50000)
+        charger.stop_agent() if agent == "stopped" else charger.kill_agent()
+        held = charger.server.fault(NAME, "hold", after=50000)
+        charger.start_agent()
+        charger.wait_log("state=downloading -> downloading event=resume", ends)
+        held.wait_reached()
+    held.release()
+    assert charger.play() == "Installed"
+    settle(charger, HAPPY)
+    assert begins(charger) == tuple(range(0, 8 * 50000, 50000))
+    assert charger.status()["last-job"]["attempts"] == charger.install_calls() == 1
+    expect_whole(charger, "Installed")
+
+
+def synced(charger):
+    """Bytes of the first job's bundle that a power cut does not take."""
+    info = charger.spool / "job-1.info"
+    words = re.search(r"^synced=(\d+)$", info.read_text(), re.M) if info.exists() else None
+    return int(words[1]) if words else 0
+
+
+def test_power_cut_while_it_downloads(make_charger):
+    """What was synced is not fetched again."""
+    size, part = 10 << 20, 6 << 20
+    charger = make_charger(device={"slot_size": 12 << 20}).start()
+    held = charger.server.fault(NAME, "hold", after=part)
+    charger.update("2.0.0", options="retries=0", size=size)
+    held.wait_reached()
+    wait_part(charger, part)
+    wait_until(lambda: synced(charger) > 0, "a sync")
+    settle(charger, HAPPY[:1])
+    charger.server.fault(NAME, "ok")
+    charger.reboot("power_cut")
+    charger.wait_log("state=downloading -> downloading event=resume")
+    assert charger.play() == "Installed"
+    settle(charger, HAPPY)
+    first, again = begins(charger)
+    assert first == 0 and 4 << 20 <= again <= part
+    assert charger.status()["last-job"]["attempts"] == charger.install_calls() == 1
+    assert charger.installed_image("B", size=size)
+
+
+def test_bundle_changes_while_the_agent_is_dead(charger):
+    """Nothing is glued together."""
+    held = hold_download(charger, after=50000)
+    wait_part(charger, 50000)
+    charger.kill_agent()
+    charger.server.fault(NAME, "ok")
+    charger.server.publish(charger.bundle("3.0.0").path, NAME)
+    held.release()
+    charger.start_agent()
+    assert charger.play() == "Installed"
+    settle(charger, HAPPY)
+    assert begins(charger)[:2] == (0, 50000)
+    assert charger.installed_image("B", "3.0.0")
+
+
+@pytest.mark.parametrize("back", ["before the end", "after the end"])
+def test_rauc_dies_while_the_agent_downloads(charger, back):
+    """It is not needed for that."""
+    charger.wait_boot_marked()
+    held = hold_download(charger)
+    charger.device.kill_rauc()
+    charger.wait_log("RAUC left the bus")
+    if back == "before the end":
+        charger.device.start_rauc()
+    held.release()
+    charger.wait_step("downloading -> install-wait")
+    if back == "after the end":
+        settle(charger, HAPPY[:2])
+        charger.device.start_rauc()
+    assert charger.play() == "Installed"
+    settle(charger, HAPPY)
+    assert charger.install_calls() == charger.status()["last-job"]["attempts"] == 1
+    expect_whole(charger, "Installed")
+
+
+# ------------------------------------------------------------------------------------------------ RAUC and the agent
 
 def hold_verb(charger, verb, *args, options="retries=0"):
     charger.wait_boot_marked()
@@ -272,43 +385,45 @@ def switches(charger):
 
 def test_agent_adopts_install(charger):
     """It waits for the end of what runs: no second install, no failure, also when killed again."""
-    held = hold_download(charger)
+    hold_verb(charger, "set-state", "B", "bad")
     for starts in (1, 2):
         charger.restart_agent()
         charger.wait_log("state=installing -> installing event=resume", starts)
     charger.wait_registered(3)
     assert charger.status()["rauc"] == "installing"
-    held.release()
+    charger.device.hold_verb("set-state", False)
     assert charger.play() == "Installed"
     settle(charger, HAPPY)
     assert charger.install_calls() == switches(charger) == len(charger.server.requests(NAME)) == 1
 
 
-def test_adopted_install_fails(charger):
+@pytest.mark.parametrize("retries", [1, 0])
+def test_adopted_install_fails(charger, retries):
     """Its failure is that of an attempt, and counts as one."""
-    charger.server.fault(NAME, "hold", after=4096)
-    url = charger.publish("2.0.0", signer="foreign")
-    assert charger.csms_call(f"update {url} now retries=2 interval=1")[2] == {}
-    charger.server.wait_requests(1, NAME)
-    settle(charger, HAPPY[:1])
+    charger.device.fail_verb("set-primary")
+    hold_verb(charger, "set-primary", "B", options=f"retries={retries} interval=1")
     charger.restart_agent()
     charger.wait_log("state=installing -> installing event=resume")
-    charger.server.release(NAME)
-    assert charger.wait_end() == "InstallationFailed"
-    settle(charger, NO_INSTALL)
-    assert charger.install_calls() == 1
-    expect_whole(charger, "InstallationFailed")
+    charger.device.hold_verb("set-primary", False)
+    if retries:
+        charger.wait_step("installing -> retry-wait")
+        charger.device.fail_verb("set-primary", False)
+    end = charger.play()
+    assert end == ("Installed" if retries else "InstallationFailed")
+    settle(charger, HAPPY[:3] + [end])
+    assert charger.install_calls() == charger.status()["last-job"]["attempts"] == 1 + retries
+    charger.device.fail_verb("set-primary", False)
+    expect_whole(charger, end)
 
 
-def test_adopted_install_stalls(make_charger):
+def test_adopted_install_stalls(charger):
     """The watchdog is over what was adopted, too."""
-    charger = make_charger(settings={"rauc": {"silent-timeout": "2"}}).start()
-    stalled = charger.server.fault(NAME, "stall", after=4096, times=1)
-    charger.update("2.0.0", options="retries=1 interval=0")
-    stalled.wait_reached()
-    settle(charger, HAPPY[:1])
+    hold_verb(charger, "set-state", "B", "bad", options="retries=1 interval=0")
+    charger.settings["rauc"] = {"silent-timeout": "2"}
     charger.restart_agent()
     charger.wait_log("state=installing -> installing event=resume")
+    wait_until(charger.device.restart_requests, "the restart of RAUC")
+    charger.device.hold_verb("set-state", False)
     assert charger.play() == "Installed"
     settle(charger, HAPPY)
     assert charger.install_calls() == 2
@@ -329,25 +444,23 @@ def test_install_ends_while_agent_is_dead(charger):
 
 def test_agent_and_rauc_die(charger):
     """Nobody is to blame: not charged, tried again at once, five times a job at most."""
-    hold_download(charger, "retries=0")
-    for deaths in range(1, 6):
+    hold_verb(charger, "set-state", "B", "bad")
+    for deaths in range(1, 7):
         charger.kill_agent()
         charger.device.kill_rauc()
         charger.device.start_rauc()
         charger.start_agent()
-        charger.wait_log("event=interrupted", deaths)
-        charger.server.wait_requests(deaths + 1, NAME)
-        settle(charger, HAPPY[:1])
-    charger.kill_agent()
-    charger.device.kill_rauc()
-    charger.device.start_rauc()
-    charger.start_agent()
-    assert charger.wait_end() == "DownloadFailed"
-    settle(charger, ["Downloading", "DownloadFailed"])
+        if deaths < 6:
+            charger.wait_log("event=interrupted", deaths)
+            charger.device.wait_backend_call("set-state", "B", "bad", count=deaths + 1)
+            settle(charger, HAPPY[:3])
+    assert charger.wait_end() == "InstallationFailed"
+    settle(charger, NO_INSTALL)
     assert charger.install_calls() == 6
-    charger.wait_state("download-failed")
+    assert begins(charger) == (0,)
+    charger.wait_state("install-failed")
     assert "interrupted 6 times" in charger.status()["last-job"]["reason"]
-    expect_whole(charger, "DownloadFailed")
+    expect_whole(charger, "InstallationFailed")
 
 
 def test_agent_and_rauc_die_while_writing(charger):
@@ -360,23 +473,6 @@ def test_agent_and_rauc_die_while_writing(charger):
     assert charger.play() == "Installed"
     settle(charger, HAPPY)
     assert charger.install_calls() == 2
-
-
-@pytest.mark.parametrize("retries", [1, 0])
-def test_rauc_dies_while_it_downloads(charger, retries):
-    """That attempt is over; it is judged when RAUC is back."""
-    held = hold_download(charger, f"retries={retries} interval=1")
-    charger.device.kill_rauc()
-    charger.wait_log("RAUC left the bus")
-    charger.csms_call("get-configuration")
-    assert charger.statuses() == HAPPY[:1]
-    held.release()
-    charger.device.start_rauc()
-    end = charger.play()
-    assert end == ("Installed" if retries else "DownloadFailed")
-    settle(charger, HAPPY if retries else ["Downloading", "DownloadFailed"])
-    assert charger.install_calls() == 1 + retries
-    expect_whole(charger, end)
 
 
 @pytest.mark.parametrize("verb, args", [("set-state", ("B", "bad")), ("set-primary", ("B",))])
@@ -410,11 +506,11 @@ def test_rauc_dies_after_activation(charger):
 def test_rauc_stays_dead(make_charger):
     """Without RAUC nothing can be said of the install: a reboot brings it back."""
     charger = make_charger(settings={"rauc": {"absent-timeout": "2"}}).start()
-    held = hold_download(charger)
+    hold_verb(charger, "set-state", "B", "bad")
     charger.device.kill_rauc()
     charger.wait_reboot_requested()
-    settle(charger, HAPPY[:1])
-    held.release()
+    settle(charger, HAPPY[:3])
+    charger.device.hold_verb("set-state", False)
     assert charger.play() == "Installed"
     settle(charger, HAPPY)
     assert charger.install_calls() == 2
@@ -449,11 +545,17 @@ def test_power_cuts_one_after_the_other(make_charger):
         charger.reboot("power_cut")
         charger.server.wait_requests(cuts + 1, NAME)
         assert charger.device.booted == "A"
+    charger.device.hold_verb("set-state", args=("B", "bad"))
     held.release()
+    for cuts in range(4, 7):
+        charger.device.wait_backend_call("set-state", "B", "bad", count=cuts - 3 + 1)   # the first was install_by_hand()'s
+        charger.reboot("power_cut")
+        assert charger.device.booted == "A"
+    charger.device.hold_verb("set-state", False, ("B", "bad"))
     charger.wait_reboot_requested()
     assert charger.reboot("power_cut") == "B"
     charger.wait_step("rebooting -> confirming")
-    charger.wait_registered(5)
+    charger.wait_registered(8)
     assert charger.reboot("power_cut") == "B"
     charger.wait_step("confirming -> confirming")
     assert charger.play(confirm=True) == "Installed"

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Updates that fail: what the CSMS hears, how often it is tried, and what the charger is left with."""
+import base64
+import contextlib
 import datetime
 import json
 import os
+import pathlib
 import threading
+from urllib.parse import quote
 
 import pytest
+
+from charger import Process, wait_until
 
 HAPPY = ["Downloading", "Downloaded", "Installing", "Installed"]
 NO_DOWNLOAD = ["Downloading", "DownloadFailed"]
@@ -14,10 +20,14 @@ FAR_AWAY = 3600     # seconds; a retry that nobody waits for
 OLD_DATE = "2024-01-31T12:00:00Z"
 
 
+# An outage is not waited out for long, nor a RAUC that stands still.
+HASTY = {"download": {"hold": "2"}, "rauc": {"silent-timeout": "2"}}
+NAME = "2.0.0.raucb"
+
+
 @pytest.fixture
-def impatient(make_charger):
-    """Calls a transfer dead that brings nothing for two seconds."""
-    return make_charger(settings={"rauc": {"silent-timeout": "2"}}).start()
+def hasty(make_charger):
+    return make_charger(settings=HASTY).start()
 
 
 def next_update_works(charger, before):
@@ -63,42 +73,122 @@ def times_between(charger, event, state):
 
 # ------------------------------------------------------------------------------------------------------ the retrieval
 
-def fail_transfer(charger, name, kind, times=None):
+def fail_transfer(charger, kind, times=None):
     """Publishes 2.0.0 and breaks its transfer; returns the URL."""
     url = charger.publish("2.0.0")
     if kind == "refused":
-        return charger.server.refused_url(name)
-    charger.server.fault(name, kind, times=times)
+        return charger.server.refused_url(NAME)
+    charger.server.fault(NAME, kind, after=0, times=times)
     return url
 
 
 @pytest.mark.parametrize("kind", ["404", "503", "cut", "stall", "refused"])
-def test_transfer_fails(impatient, kind):
-    charger, name = impatient, "2.0.0.raucb"
-    url = fail_transfer(charger, name, kind)
+def test_transfer_fails(hasty, kind):
+    """1 + retries attempts, none of them RAUC's."""
+    charger = hasty
+    url = fail_transfer(charger, kind)
     assert charger.csms_call(f"update {url} now retries=2 interval=1")[2] == {}
     assert charger.wait_end() == "DownloadFailed"
     assert charger.statuses() == NO_DOWNLOAD
     charger.wait_state("download-failed")
-    assert charger.install_calls() == 3
-    requests = charger.server.requests(name)
-    assert len(requests) == (0 if kind == "refused" else 3)
-    assert all(b.time - a.time >= 1 for a, b in zip(requests, requests[1:]))
-    waits = times_between(charger, "fail", "install-wait")
+    assert charger.status()["last-job"]["attempts"] == 3
+    assert [row[3] for row in charger.history()].count("fetch-fail") == 2
+    waits = times_between(charger, "fetch-fail", "downloading")
     assert len(waits) == 2 and min(waits) >= 0.99, waits
-    assert len(charger.device.restart_requests()) == (3 if kind == "stall" else 0)
+    requests = charger.server.requests(NAME)
+    if kind == "cut":           # in each attempt it is asked for again until nothing has come for `hold`
+        assert len(requests) >= 6
+    else:
+        assert len(requests) == (0 if kind == "refused" else 3)
+        assert all(b.time - a.time >= 1 for a, b in zip(requests, requests[1:]))
+    assert charger.install_calls() == 0 and not charger.device.restart_requests()
+    assert not list(charger.spool.iterdir())
     expect_old_firmware(charger)
     next_update_works(charger, NO_DOWNLOAD)
 
 
-@pytest.mark.parametrize("kind", ["404", "cut", "stall"])
-def test_transfer_recovers(impatient, kind):
-    charger, name = impatient, "2.0.0.raucb"
-    url = fail_transfer(charger, name, kind, times=1)
+@pytest.mark.parametrize("kind", ["404", "503", "stall"])
+def test_transfer_recovers(hasty, kind):
+    """The next attempt is another one: RAUC is called when the bundle is whole, and once."""
+    charger = hasty
+    url = fail_transfer(charger, kind, times=1)
     assert charger.csms_call(f"update {url} now retries=3 interval=1")[2] == {}
     assert charger.play() == "Installed"
     assert charger.statuses() == HAPPY
-    assert len(charger.server.requests(name)) == charger.install_calls() == 2
+    assert (len(charger.server.requests(NAME)), charger.install_calls()) == (2, 1)
+    assert charger.status()["last-job"]["attempts"] == 2
+    assert charger.installed_image("B")
+
+
+@pytest.mark.parametrize("kind", ["404", "refused", "stall"])
+def test_transfer_fails_with_auto(make_charger, kind):
+    """RAUC 1.8 cannot stream, which is no attempt; the 1 + retries are those of the download."""
+    charger = make_charger(settings={**HASTY, "update": {"transport": "auto"}}).start()
+    url = fail_transfer(charger, kind)
+    assert charger.csms_call(f"update {url} now retries=2 interval=1")[2] == {}
+    assert charger.wait_end() == "DownloadFailed"
+    assert charger.statuses() == NO_DOWNLOAD
+    charger.wait_state("download-failed")
+    assert (charger.status()["last-job"]["attempts"], charger.install_calls()) == (3, 1)
+    expect_old_firmware(charger)
+    next_update_works(charger, NO_DOWNLOAD)
+
+
+def ranges(charger):
+    """The first byte that each request asked for."""
+    return [int(request.range.split("=")[1].split("-")[0]) if request.range else 0
+            for request in charger.server.requests(NAME)]
+
+
+def test_cut_transfer_is_resumed(charger):
+    """Eight cuts: one attempt, and no byte twice."""
+    charger.server.fault(NAME, "cut", after=50000, times=8)
+    charger.update("2.0.0", options="retries=0")
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert ranges(charger) == [50000 * i for i in range(9)]
+    job = charger.status()["last-job"]
+    assert (job["attempts"], job["fetched-bytes"]) == (1, charger.bundle("2.0.0").path.stat().st_size)
+    assert charger.installed_image("B")
+
+
+def test_stalled_transfer_is_resumed_by_the_next_attempt(hasty):
+    """What came before the stall is kept."""
+    charger = hasty
+    charger.server.fault(NAME, "stall", after=50000, times=1)
+    charger.update("2.0.0", options="retries=1 interval=1")
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert ranges(charger) == [0, 50000]
+    assert charger.status()["last-job"]["fetched-bytes"] == charger.bundle("2.0.0").path.stat().st_size
+    assert charger.installed_image("B")
+
+
+def test_bundle_changes_between_two_attempts(hasty):
+    """Nothing is glued together: the new one is fetched from its first byte."""
+    charger = hasty
+    stalled = charger.server.fault(NAME, "stall", after=50000)
+    charger.update("2.0.0", options="retries=1 interval=2")
+    stalled.wait_reached()
+    charger.wait_step("downloading -> retry-wait")
+    charger.server.publish(charger.bundle("3.0.0").path, NAME)
+    charger.server.fault(NAME, "ok")
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert ranges(charger)[:2] == [0, 50000]
+    assert charger.installed_image("B", "3.0.0")
+
+
+def test_server_without_ranges(charger):
+    """There a cut costs an attempt, and the next one begins anew."""
+    charger.server.fault(NAME, "no-ranges", after=50000)
+    charger.update("2.0.0", options="retries=1 interval=2")
+    charger.wait_step("downloading -> retry-wait")
+    charger.server.fault(NAME, "no-ranges")
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert ranges(charger) == [0, 50000, 0]
+    assert any("cannot be taken up again" in reason for reason in reasons(charger))
     assert charger.installed_image("B")
 
 
@@ -125,11 +215,11 @@ def test_rauc_never_comes(make_charger):
     charger.wait_registered()
     charger.update("2.0.0", options="retries=5 interval=1")
     assert charger.wait_end() == "DownloadFailed"
-    assert charger.statuses() == NO_DOWNLOAD
+    assert charger.statuses() == [*HAPPY[:2], "DownloadFailed"]
     assert charger.install_calls() == 0
     assert reasons(charger)[-1] == "RAUC does not answer"
     charger.device.start_rauc()
-    next_update_works(charger, NO_DOWNLOAD)
+    next_update_works(charger, [*HAPPY[:2], "DownloadFailed"])
 
 
 # --------------------------------------------------------------------------------------------------- RAUC's verdicts
@@ -212,29 +302,113 @@ def test_location_with_blanks(charger):
     assert charger.statuses() == HAPPY
 
 
-@pytest.mark.parametrize("template", [
-    "http://user:{secret}@127.0.0.1:{port}/fw.raucb",
-    "http://{secret}@127.0.0.1:{port}/fw.raucb",
-    "http://user:{secret}@[::1/fw.raucb",               # no URL: must not be shown as given either
-    "user:{secret}@127.0.0.1/fw.raucb",
+# ----------------------------------------------------------------------------------------------------------- passwords
+
+USER, SECRET = "charger", "p:w@d/ 100%"
+
+
+def forms(user, secret):
+    """How a secret may show: as it is, as a URL has it, as HTTP has it."""
+    both = f"{user}:{secret}".encode()
+    return [secret, quote(secret, safe=""), quote(secret), base64.b64encode(both).decode()]
+
+
+def processes():
+    """What any user of the machine may see of all processes: their command lines."""
+    texts = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):          # it has ended
+            texts.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return texts
+
+
+def expect_secret(charger, *texts, words):
+    """None of the words is shown to anybody."""
+    shown = [*texts, charger.log_text(), charger.device.rauc_log()]
+    shown += [charger.ctl(*command).stdout for command in (["status"], ["status", "--json"], ["history"],
+                                                           ["history", "--json"])]
+    if charger.spool.exists():
+        shown += [path.name + path.read_bytes().decode(errors="replace") for path in charger.spool.iterdir()]
+    for text in shown:
+        assert not [word for word in words if word in text]
+    assert charger.store.stat().st_mode & 0o077 == 0        # the store has it as it came, to know a repeat by
+
+
+class BusMonitor:
+    """Everything that is said on the device's bus."""
+
+    def __init__(self, charger):
+        self.log = charger.path / "bus-monitor.log"
+        self.process = Process(["dbus-monitor", "--address", charger.device.bus.address], log=self.log, env=dict(os.environ),
+                               pid_file=charger.path / "bus-monitor.pid")
+        wait_until(lambda: "NameAcquired" in self.text(), "the monitor of the bus")
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def end(self):
+        self.process.kill()
+        return self.text()
+
+
+@pytest.mark.parametrize("transport", ["download", "auto"])
+def test_password_in_location(make_charger, transport):
+    """It is used, and shown nowhere: not to RAUC, not on the bus, not in a log, a status, a history or a process list."""
+    charger = make_charger(settings={"update": {"transport": transport}}).start()
+    charger.wait_boot_marked()
+    charger.publish("2.0.0")
+    url = charger.server.protect(NAME, USER, SECRET)
+    held = charger.server.fault(NAME, "hold", after=4096)
+    words = forms(USER, SECRET)
+    monitor = BusMonitor(charger)
+    try:
+        assert send_location(charger, url)[2] == {}
+        held.wait_reached()
+        expect_secret(charger, *processes(), words=words)
+        assert "***@" in charger.ctl("status").stdout
+        charger.device.hold_verb("set-state")
+        held.release()
+        charger.device.wait_backend_call("set-state", "B", "bad")
+        expect_secret(charger, *processes(), words=words)
+        charger.device.hold_verb("set-state", False)
+        charger.wait_reboot_requested()
+    finally:
+        seen = monitor.end()
+    assert "InstallBundle" in seen
+    assert charger.play() == "Installed"
+    expect_secret(charger, seen, words=words)
+    assert charger.statuses() == HAPPY
+    assert all(request.allowed for request in charger.server.requests(NAME))
+    assert charger.installed_image("B")
+
+
+def test_wrong_password_in_location(charger):
+    charger.publish("2.0.0")
+    charger.server.protect(NAME, USER, "another")
+    url = charger.server.url(NAME).replace("://", f"://{USER}:{quote(SECRET, safe='')}@")
+    assert send_location(charger, url, retries=1, retryInterval=0)[2] == {}
+    assert charger.wait_end() == "DownloadFailed"
+    assert charger.statuses() == NO_DOWNLOAD
+    charger.wait_state("download-failed")
+    assert "another user or password" in reasons(charger)[-1]
+    assert [request.allowed for request in charger.server.requests(NAME)] == [False, False]
+    assert charger.install_calls() == 0
+    expect_secret(charger, words=forms(USER, SECRET))
+
+
+@pytest.mark.parametrize("location", [
+    "http://user:f00/b4r@[::1/fw.raucb",                # no URL: must not be shown as given either
+    "user:f00b4r@127.0.0.1/fw.raucb",
 ])
-def test_password_in_location(charger, template):
-    secret = "f00/b4r" if "[" in template else "f00b4r"
-    url = charger.publish("2.0.0")
-    port = url.split(":")[2].split("/")[0]
-    assert send_location(charger, template.format(secret=secret, port=port), retries=3)[2] == {}
+def test_password_in_unusable_location(charger, location):
+    assert send_location(charger, location, retries=3)[2] == {}
     assert charger.wait_end() == "DownloadFailed"
     assert charger.statuses() == NO_DOWNLOAD
     charger.wait_state("download-failed")
     expect_rauc_not_called(charger)
     assert reasons(charger)[-1]
-    shown = [charger.log_text(), charger.device.rauc_log()]
-    shown += [charger.ctl(*command).stdout for command in (["status"], ["status", "--json"], ["history"],
-                                                           ["history", "--json"])]
-    for text in shown:
-        assert "f00" not in text and "b4r" not in text
     assert "***@" in charger.ctl("status").stdout
-    assert charger.store.stat().st_mode & 0o077 == 0        # the store has it as it came, to know a repeat by
+    expect_secret(charger, words=["f00", "b4r"])
     next_update_works(charger, NO_DOWNLOAD)
 
 
@@ -286,6 +460,38 @@ def test_slot_too_small(charger):
     slot.repair()
     expect_old_firmware(charger, untouched=False)
     next_update_works(charger, NO_INSTALL)
+
+
+def test_rauc_hangs(hasty):
+    """No progress: RAUC is restarted, and that attempt is over; the bundle need not be fetched again."""
+    charger = hasty
+    charger.wait_boot_marked()
+    charger.device.hold_verb("set-state", args=("B", "bad"))
+    charger.update("2.0.0", options="retries=2 interval=1")
+    assert charger.wait_end() == "InstallationFailed"
+    assert charger.statuses() == NO_INSTALL
+    assert charger.install_calls() == len(charger.device.restart_requests()) == 3
+    assert len(charger.server.requests(NAME)) == 1
+    assert "stalled" in reasons(charger)[-1]
+    waits = times_between(charger, "fail", "installing")
+    assert len(waits) == 2 and min(waits) >= 0.99, waits
+    charger.device.hold_verb("set-state", False, ("B", "bad"))
+    expect_old_firmware(charger)
+    next_update_works(charger, NO_INSTALL)
+
+
+@pytest.mark.parametrize("call", [("set-state", "B", "bad"), ("set-primary", "B")])
+def test_rauc_hangs_once(hasty, call):
+    charger = hasty
+    charger.wait_boot_marked()
+    charger.device.hold_verb(call[0], args=call[1:])
+    charger.update("2.0.0", options="retries=1 interval=1")
+    wait_until(charger.device.restart_requests, "the restart of RAUC")
+    charger.device.hold_verb(call[0], False, call[1:])
+    assert charger.play() == "Installed"
+    assert charger.statuses() == HAPPY
+    assert (charger.install_calls(), len(charger.server.requests(NAME))) == (2, 1)
+    assert charger.installed_image("B")
 
 
 def test_loader_cannot_be_switched(charger):
@@ -382,9 +588,9 @@ def test_foreign_install_first(charger):
     charger.wait_boot_marked()
     foreign = ForeignInstall(charger)
     charger.update("2.0.0", options="retries=0")
-    charger.wait_step("scheduled -> install-wait")
-    charger.csms_call("get-configuration")
-    assert charger.statuses() == [] and charger.install_calls() == 0
+    charger.wait_step("downloading -> install-wait")
+    charger.settle(HAPPY[:2])
+    assert charger.install_calls() == 0
     assert foreign.finish() == ""
     assert charger.play() == "Installed"
     assert charger.statuses() == HAPPY
@@ -393,20 +599,19 @@ def test_foreign_install_first(charger):
 
 
 def test_foreign_install_fails_first(charger):
+    """That failure is not charged to the one that waits; its own with the same slot is."""
     charger.wait_boot_marked()
     foreign = ForeignInstall(charger)
     slot = BrokenSlot(charger, "/proc/self/mem")
-    held = charger.server.fault("2.0.0.raucb", "hold")
-    charger.update("2.0.0", options="retries=0")
-    charger.wait_step("scheduled -> install-wait")
+    charger.update("2.0.0", options="retries=1 interval=2")
+    charger.wait_step("downloading -> install-wait")
     assert charger.install_calls() == 0
-    assert foreign.finish()
-    held.wait_reached()
+    assert "Input/output error" in foreign.finish()
+    charger.wait_step("installing -> retry-wait")
     slot.repair()
-    held.release()
     assert charger.play() == "Installed"
     assert charger.statuses() == HAPPY
-    assert charger.install_calls() == 1 and charger.installed_image("B")
+    assert charger.install_calls() == charger.status()["last-job"]["attempts"] == 2 and charger.installed_image("B")
 
 
 def test_agent_starts_during_foreign_install(charger):
@@ -416,7 +621,7 @@ def test_agent_starts_during_foreign_install(charger):
     charger.start_agent()
     charger.wait_registered(2)
     charger.update("2.0.0", options="retries=0")
-    charger.wait_step("scheduled -> install-wait")
+    charger.wait_step("downloading -> install-wait")
     assert charger.install_calls() == 0
     assert foreign.finish() == ""
     assert charger.play() == "Installed"

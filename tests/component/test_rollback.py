@@ -257,65 +257,64 @@ def test_target_booted_before_it_was_written(make_charger):
 # ----------------------------------------------------------------------------------------- rows: the old slot is booted
 
 
-class Interrupter:
-    """Stops installation after installation at the same place and cuts the power there."""
-
-    def __init__(self, charger, where):
-        self.charger, self.where, self.count = charger, where, 0
-        self.download = self._hold()
-
-    def _hold(self):
-        return self.charger.server.fault("2.0.0.raucb", "hold", after=4096)
-
-    def interrupt(self, last=False):
-        charger, device, download = self.charger, self.charger.device, self.download
-        download.wait_reached()     # so the marks of the start are behind us, which would be held, too
-        self.download = None if last else self._hold()
-        if last:
-            self.charger.server.fault("2.0.0.raucb", "ok")
-        self.count += 1
-        if self.where == "set-state":
-            device.hold_verb("set-state")
-            download.release()
-            device.wait_backend_call("set-state", "B", "bad", count=self.count)
-        assert device.booted == "A"
-        charger.settle(WRITTEN if self.where == "set-state" else WRITTEN[:1], self.count)
-        power_cut(charger, "set-state")
-        download.release()
+def interrupt(charger, count=1):
+    """RAUC stands still before it writes, for the `count`-th time, and the power is cut there."""
+    charger.device.wait_backend_call("set-state", "B", "bad", count=count)
+    assert charger.device.booted == "A"
+    charger.settle(WRITTEN, count)
+    charger.reboot("power_cut")
 
 
-@pytest.mark.parametrize("where", ["download", "set-state"])
-def test_interrupted_is_not_charged(make_charger, where):
-    """The old slot boots and nothing was installed: again, although there are no retries."""
+def test_interrupted_is_not_charged(make_charger):
+    """The old slot boots and nothing was installed: again, although there are no retries.  The bundle is there already."""
     charger = make_charger().start()
-    interrupter = Interrupter(charger, where)
+    charger.device.hold_verb("set-state", args=("B", "bad"))
     charger.update(options="retries=0")
-    interrupter.interrupt(last=True)
+    interrupt(charger)
+    charger.device.hold_verb("set-state", False, ("B", "bad"))
     wait_until(charger.reboot_wanted, "the reboot")
     assert charger.status()["job"]["attempts"] == 1     # the one that went well
     assert charger.reboot() == "B"
     charger.wait_status("Installed")
     assert charger.statuses() == INSTALLED
     assert charger.install_calls() == 2
+    assert len(charger.server.requests("2.0.0.raucb")) == 1
     assert ("installing", "retry-wait", "interrupted") in [row[1:] for row in charger.history()]
 
 
-@pytest.mark.parametrize("where, statuses", [("download", ["Downloading", "DownloadFailed"]), ("set-state", FAILED)])
-def test_interrupted_five_times_at_most(make_charger, where, statuses):
+def test_interrupted_five_times_at_most(make_charger):
     charger = make_charger().start()
-    interrupter = Interrupter(charger, where)
+    charger.device.hold_verb("set-state", args=("B", "bad"))
     charger.update(options="retries=0")
-    for _ in range(6):
-        interrupter.interrupt()
-    assert charger.wait_end() == statuses[-1]
+    for count in range(1, 7):
+        interrupt(charger, count)
+    assert charger.wait_end() == "InstallationFailed"
     charger.wait_registered(7)
-    charger.settle(statuses)
+    charger.settle(FAILED)
     assert charger.install_calls() == 6
     events = [row[3] for row in charger.history()]
     assert events.count("interrupted") == 5 and events[-1] == "interrupted-last"
     assert charger.device.primary() == "A" and charger.device.attempts_left("A") == 3
-    charger.server.fault("3.0.0.raucb", "ok")
+    charger.device.hold_verb("set-state", False, ("B", "bad"))
     updates_again(charger)
+
+
+def test_a_download_may_be_interrupted_at_will(make_charger):
+    """RAUC has not been called: power cuts neither count nor use up the running slot's attempts."""
+    charger = make_charger().start()
+    held = charger.server.fault("2.0.0.raucb", "hold", after=4096)
+    charger.update(options="retries=0")
+    for cuts in range(1, 8):
+        charger.server.wait_requests(cuts, "2.0.0.raucb")
+        charger.settle(WRITTEN[:1], cuts)
+        charger.wait_boot_marked()
+        charger.reboot("power_cut")
+    held.release()
+    wait_until(charger.reboot_wanted, "the reboot")
+    assert charger.device.attempts_left("A") == 3 and charger.install_calls() == 1
+    assert charger.reboot() == "B"
+    charger.wait_status("Installed")
+    assert charger.statuses() == INSTALLED
 
 
 def test_written_but_not_activated_is_never_installed_again(make_charger):

@@ -497,6 +497,10 @@ def test_server_modes(server, served):
     with pytest.raises(http.client.IncompleteRead) as cut:
         served()
     assert cut.value.partial == bytes(range(40))
+    server.fault("file", "no-ranges", after=30)
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        served(Range="bytes=10-")
+    assert cut.value.partial == bytes(range(30))
     server.fault("file", "slow", rate=400)
     begin = time.monotonic()
     assert served()[2] == bytes(range(100))

@@ -19,6 +19,7 @@ cache=$(realpath -m "$here/../../build/guest")
 # The mirror and the proxy that this host's apt uses.
 # shellcheck source=/dev/null
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+# shellcheck disable=SC2016  # apt expands it
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' "Codename: $codename" | head -n 1)
 mirror=${mirror:-http://deb.debian.org/debian}
 proxy=""

@@ -17,14 +17,14 @@ for folder in /run /tmp /var/tmp /dev/shm; do
     mount -t tmpfs -o mode=1777,size=80% tmpfs "$folder"
 done
 mkdir /run/share
-mount -t hostfs -o "$guest_share" share /run/share
+mount -t hostfs -o "${guest_share:?}" share /run/share
 # shellcheck source=/dev/null
 . /run/share/settings
 # The project may lie below a folder that was just covered.
-mkdir -p "$top"
+mkdir -p "${top:?}"
 mount -t hostfs -o "$top" top "$top"
 mount -o remount,ro "$top"
-mount -t hostfs -o "$writable" writable "$writable"
+mount -t hostfs -o "${writable:?}" writable "$writable"
 
 # Before anybody needs them: loaded on demand, RAUC 1.13 would meet them half ready.
 mkdir -p /run/modules/lib

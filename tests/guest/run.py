@@ -6,8 +6,11 @@
     tests/guest/run.py [OPTIONS] --command BUILD_DIRECTORY PROGRAM [ARGUMENTS]
 
 A real kernel with loop devices, dm-verity, dm-crypt and nbd, in an ordinary process: nothing of the host's kernel is
-touched, and RAUC is the streaming one of Debian 13 (build.sh).  In the guest only BUILD_DIRECTORY/.. (the cache of keys
+touched, and RAUC is the streaming one of Debian 13 (build.sh).  In the guest only build/ (the cache of keys
 and bundles) and what lies in memory can be written.  The exit code is the program's.  As root.
+
+RAUC gives its device-mapper target a fixed name, so one kernel takes one install at a time, and pytest's -n does not
+work.  With --guests N the tests are spread over so many guests instead; the last line then is `N passed, N failed`.
 """
 import argparse
 import os
@@ -23,10 +26,15 @@ import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
+sys.path.insert(0, str(TOP / "tools"))
+
+from simdevice import fixtures  # noqa: E402  (needs the path above)
+
 BUILD = TOP / "build"
 LOGS = BUILD / "guest" / "logs"
 CONSOLE_MAX = 64 * 1024             # of the kernel's messages, the end is shown when the guest does not end well
 EX_GUEST = 70                       # the guest died, or took too long
+EX_NO_TESTS = 5                     # pytest's
 
 
 class Guest:
@@ -79,7 +87,7 @@ class Guest:
         with open(output, "rb", buffering=0) as source:
             while data := source.read(65536):
                 sys.stdout.buffer.write(data)
-                sys.stdout.flush()
+                sys.stdout.buffer.flush()
 
     def _watch(self, process):
         while data := os.read(process.stdout.fileno(), 65536):
@@ -106,10 +114,47 @@ def pytest(build, options):
     return ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-rs", "--color=no", *options, *tests]
 
 
+def spread(options):
+    """Runs this program once for each guest, each with a share of the tests."""
+    counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
+
+    def show(number, child):
+        for line in child.stdout:
+            print(f"[{number}] {line}", end="", flush=True)
+            if re.match(r"(=+ )?\d+ .* in [\d.]+s", line):
+                for count, word in re.findall(r"(\d+) (passed|failed|error|skipped)", line):
+                    counts[word] += int(count)
+
+    children = []
+    try:
+        for number in range(options.guests):
+            children.append(subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", sys.executable, __file__, f"--memory={options.memory}",
+                 f"--deadline={options.deadline}", options.build, *options.rest], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                env={**os.environ, "SHARE_OF_TESTS": f"{number}/{options.guests}"}))
+        readers = [threading.Thread(target=show, args=pair) for pair in enumerate(children)]
+        for reader in readers:
+            reader.start()
+        codes = [child.wait() for child in children]
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+        for child in children:
+            child.wait()
+    for reader in readers:
+        reader.join()
+    failed = counts["failed"] + counts["error"] + sum(code == EX_GUEST for code in codes)
+    print(f"{counts['passed']} passed, {failed} failed" + (f", {counts['skipped']} skipped" if counts["skipped"] else ""))
+    return 0 if set(codes) <= {0, EX_NO_TESTS} and 0 in codes else 1
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--memory", type=int, default=3072, help="MiB; files below /tmp are in it")
     parser.add_argument("--deadline", type=int, default=3600, help="seconds")
+    parser.add_argument("--guests", type=int, default=1, metavar="N", help="tests in so many at once")
     parser.add_argument("--command", action="store_true")
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("rest", nargs=argparse.REMAINDER)
@@ -117,9 +162,12 @@ def main():
     if os.geteuid() != 0:
         sys.exit("the guest's root is the host's: this needs root")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    fixtures.pki(BUILD)                 # here, where processes that want it at the same time see each other's locks
+    if options.guests > 1 and not options.command:
+        sys.exit(spread(options))
     build = options.build.resolve()
     environment = {"AGENT": str(build / "rauc-ocpp-agent"), "MOCK_CSMS": str(build / "mock-csms"),
-                   "PYTHONDONTWRITEBYTECODE": "1"}
+                   "PYTHONDONTWRITEBYTECODE": "1", "SHARE_OF_TESTS": os.environ.get("SHARE_OF_TESTS", "0/1")}
     argv = options.rest if options.command else pytest(build, options.rest)
     sys.exit(Guest(options.memory, options.deadline).run(argv, environment))
 

@@ -19,7 +19,7 @@ static char whole_area[64 * 1024];
 
 static long set_registers(long pid, struct iovec *given)
 {
-    struct iovec whole = { whole_area, sizeof(whole_area) };
+    struct iovec whole = {whole_area, sizeof(whole_area)};
     if (syscall(SYS_ptrace, PTRACE_GETREGSET, pid, NT_X86_XSTATE, &whole) < 0)
         return -1;
     if (whole.iov_len <= given->iov_len)

@@ -20,4 +20,6 @@ def test_happy_path(make_charger, transport, format):
     charger.wait_status("Installed")
     assert charger.statuses() == HAPPY
     got = fetched(charger.server, charger.bundle(format=format, size=SIZE).path, "2.0.0.raucb")
-    print(transport, format, got)
+    assert got.bytes < 1.05 * SIZE, got
+    assert got.requests < SIZE // MIB * 8, got      # RAUC alone makes more than twice as many (test_bare.py)
+

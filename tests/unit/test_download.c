@@ -489,7 +489,7 @@ START_TEST(a_budget)
     download_clean(spool_folder, 0);
     budget = LARGE - 1;
     begin();
-    expect_failure(TRANSFER_ERROR_LOCAL, "data budget");
+    expect_failure(TRANSFER_ERROR_BUDGET, "data budget");
     ck_assert_int_eq(download_received(download), 0);
     /* what is there already costs nothing */
     budget = -1;
@@ -502,7 +502,7 @@ START_TEST(a_budget)
     peer_set(&peer, ranges, FALSE);
     budget = LARGE - 1;
     begin();
-    expect_failure(TRANSFER_ERROR_LOCAL, "data budget");
+    expect_failure(TRANSFER_ERROR_BUDGET, "data budget");
     ck_assert_int_le(download_received(download), budget);
 }
 END_TEST

@@ -10,6 +10,7 @@
 #include "src/adapter/relay/relay_http.h"
 
 #define BUNDLE_BYTES (6 << 20)
+#define READ_BYTES   ((gint64)128 << 10) /* as RAUC does mostly */
 #define READ_AHEAD   (1 << 20)
 #define HOLD_MS      270000
 
@@ -170,8 +171,8 @@ START_TEST(probe_then_tail_then_all)
     run_until(known == 1);
     read_range(client, BUNDLE_BYTES - 8, 8);
     read_range(client, BUNDLE_BYTES - 5000, 4992);
-    for (gint64 at = 0; at < BUNDLE_BYTES; at += 128 << 10)
-        read_range(client, at, 128 << 10);
+    for (gint64 at = 0; at < BUNDLE_BYTES; at += READ_BYTES)
+        read_range(client, at, READ_BYTES);
     RelayState state;
     relay_state(relay, &state);
     ck_assert_int_eq(state.size, BUNDLE_BYTES);
@@ -220,7 +221,7 @@ static const struct {
     {"-", 400},
     {"a-b", 400},
     {"0-3,5-6", 400},
-    {"0-3 ", 400},
+    {"0-3 ", 206},
     {"+0-3", 400},
     {"0--3", 400},
     {"0x0-3", 400},
@@ -235,9 +236,6 @@ START_TEST(refused_range)
     for (gsize i = 0; i < G_N_ELEMENTS(refused_ranges); i++) {
         guint status = status_of(client, "GET", bundle_path(), refused_ranges[i].range);
 
-        /* libwebsockets strips the space at the end */
-        if (strcmp(refused_ranges[i].range, "0-3 ") == 0)
-            continue;
         ck_assert_msg(status == refused_ranges[i].status, "%s: %u", refused_ranges[i].range,
                       status);
     }
@@ -271,12 +269,12 @@ START_TEST(held_request_blocks_no_other)
 {
     for (guint i = 0; i < 4; i++)
         open_client(i);
-    read_range(&clients[0], 0, 128 << 10);
+    read_range(&clients[0], 0, READ_BYTES);
     upstream_become(&upstream, UPSTREAM_IS_GONE, 0);
-    ask_range(&clients[0], 5 << 20, 128 << 10);
+    ask_range(&clients[0], 5 << 20, READ_BYTES);
     ask_range(&clients[1], 1 << 20, 4096);
     for (guint i = 0; i < 10; i++) {
-        read_range(&clients[2], 4096 * i, 4096);
+        read_range(&clients[2], (gint64)4096 * i, 4096);
         read_range(&clients[3], 65536, 4096);
     }
     ck_assert(!client_done(&clients[0]));
@@ -290,7 +288,7 @@ START_TEST(held_request_blocks_no_other)
         waited_ms += 10;
         ck_assert_int_lt(waited_ms, HOLD_MS);
     }
-    check_range(&clients[0], 5 << 20, 128 << 10);
+    check_range(&clients[0], 5 << 20, READ_BYTES);
     check_range(&clients[1], 1 << 20, 4096);
 }
 END_TEST
@@ -313,7 +311,7 @@ START_TEST(outage_is_bridged)
 
     read_range(client, 0, 4);
     upstream_become(&upstream, UPSTREAM_STATUS, 503);
-    ask_range(client, 0, 128 << 10);
+    ask_range(client, 0, READ_BYTES);
     pass_until_retries(8);
     ck_assert(!client_done(client));
     RelayState state;
@@ -322,7 +320,7 @@ START_TEST(outage_is_bridged)
     upstream_become(&upstream, UPSTREAM_SERVES, 0);
     pass_until_retries(1);
     run_until(client_done(client));
-    check_range(client, 0, 128 << 10);
+    check_range(client, 0, READ_BYTES);
     relay_state(relay, &state);
     ck_assert_ptr_null(state.trouble);
 }
@@ -336,11 +334,11 @@ START_TEST(cut_in_mid_body_is_bridged)
     g_mutex_lock(&upstream.lock);
     upstream.cut_after = 50000;
     g_mutex_unlock(&upstream.lock);
-    ask_range(client, 0, 128 << 10);
+    ask_range(client, 0, READ_BYTES);
     run_until(upstream_requests(&upstream) == 2);
     pass_until_retries(1);
     run_until(client_done(client));
-    check_range(client, 0, 128 << 10);
+    check_range(client, 0, READ_BYTES);
     ck_assert_ptr_nonnull(strstr(upstream.ranges->str, "50004-"));
 }
 END_TEST
@@ -351,7 +349,7 @@ START_TEST(hold_ends)
 
     read_range(client, 0, 4);
     upstream_become(&upstream, UPSTREAM_STATUS, 503);
-    ask_range(client, 0, 128 << 10);
+    ask_range(client, 0, READ_BYTES);
     run_until(upstream_requests(&upstream) == 2);
     clock_virtual_advance(test_clock, HOLD_MS - 1000);
     run_ready();
@@ -374,7 +372,7 @@ START_TEST(silent_server)
 
     read_range(client, 0, 4);
     upstream_become(&upstream, UPSTREAM_HANGS, 0);
-    ask_range(client, 0, 128 << 10);
+    ask_range(client, 0, READ_BYTES);
     run_until(upstream_requests(&upstream) == 2);
     clock_virtual_advance(test_clock, HOLD_MS);
     run_until(client_done(client) && failed == 1);
@@ -451,9 +449,9 @@ START_TEST(budget)
     restart(&config);
     Client *client = open_client(0);
 
-    for (gint64 at = 0; at < 2 * (128 << 10); at += 128 << 10)
-        read_range(client, at, 128 << 10);
-    ask_range(client, 256 << 10, 128 << 10);
+    for (gint64 at = 0; at < 2 * READ_BYTES; at += READ_BYTES)
+        read_range(client, at, READ_BYTES);
+    ask_range(client, 256 << 10, READ_BYTES);
     run_until(client_done(client) && failed == 1);
     ck_assert_uint_eq(client->status, 204);
     ck_assert(g_error_matches(relay_failure(relay), TRANSFER_ERROR, TRANSFER_ERROR_BUDGET));
@@ -472,7 +470,7 @@ START_TEST(goes_on_at_the_same_place)
     RelayPlace place = {.file = TRANSFER_FILE_UNKNOWN};
     Client *client = open_client(0);
 
-    read_range(client, 0, 128 << 10);
+    read_range(client, 0, READ_BYTES);
     run_until(known == 1);
     place.port = relay_place(relay)->port;
     place.secret = g_strdup(relay_place(relay)->secret);
@@ -671,10 +669,8 @@ START_TEST(garbage)
         "GET /%00%ff%2e%2e/ HTTP/1.1\r\nHost: a\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "
-        "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        "GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-        "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
+        "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        "GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
         "CONNECT 127.0.0.1:22 HTTP/1.1\r\n\r\n",
@@ -832,12 +828,12 @@ START_TEST(too_many_connections)
     ck_assert(clients[0].closed);
     /* RAUC's own connections do not. */
     for (guint i = 1; i < RELAY_MAX_CONNECTIONS; i++)
-        read_range(&clients[i], 8 * i, 8);
+        read_range(&clients[i], (gint64)8 * i, 8);
     Client *one_more = open_client(RELAY_MAX_CONNECTIONS + 1);
     run_until(client_done(one_more));
     ck_assert(one_more->closed);
     for (guint i = 1; i <= RELAY_MAX_CONNECTIONS; i++)
-        read_range(&clients[i], 80 * i, 8);
+        read_range(&clients[i], (gint64)80 * i, 8);
 }
 END_TEST
 
@@ -891,12 +887,12 @@ START_TEST(small_buffer)
     restart(&config);
     for (guint i = 0; i < 4; i++)
         open_client(i);
-    for (gint64 at = 1; at + (4 * 128 << 10) < BUNDLE_BYTES; at += 4 * (128 << 10)) {
+    for (gint64 at = 1; at + 4 * READ_BYTES < BUNDLE_BYTES; at += 4 * READ_BYTES) {
         for (guint i = 0; i < 4; i++)
-            ask_range(&clients[i], at + i * (128 << 10), 128 << 10);
+            ask_range(&clients[i], at + i * READ_BYTES, READ_BYTES);
         for (guint i = 0; i < 4; i++) {
             run_until(client_done(&clients[i]));
-            check_range(&clients[i], at + i * (128 << 10), 128 << 10);
+            check_range(&clients[i], at + i * READ_BYTES, READ_BYTES);
         }
     }
     ck_assert_uint_eq(status_of(&clients[0], "GET", bundle_path(), "0-131072"), 416);

@@ -9,8 +9,8 @@
 
 #define BUNDLE_BYTES (G_GINT64_CONSTANT(67700000) / 4096 * 4096)
 #define IMAGE_BYTES  (64 << 20)
-#define DATA_STEP    (128 << 10)
-#define BUFFER       (4 << 20)
+#define DATA_STEP    ((gint64)128 << 10)
+#define BUFFER       ((gint64)4 << 20)
 #define WINDOW_MAX   (BUFFER / 4 * 3)
 
 typedef struct {
@@ -225,7 +225,7 @@ START_TEST(slow_link_means_small_windows)
     for (gint64 at = 0; at < 32 << 20; at += DATA_STEP)
         read_one(at, DATA_STEP);
     for (guint i = 0; i < 80; i++)
-        relay_window_measured(&world.window, 20000, 1000);
+        relay_window_measured(&world.window, 200000, 10000);
     for (gint64 at = relay_cache_until(world.cache, 32 << 20), i = 0; i < 20;
          i++, at += DATA_STEP) {
         RelayRange read = {at, DATA_STEP};

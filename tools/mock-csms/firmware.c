@@ -55,8 +55,8 @@ static gboolean in_order(const FirmwareOrder *order, const char *status)
         return FALSE;
     if (step_allowed(order->stage != NULL ? order->stage : "", status))
         return TRUE;
-    if (!order->newer_update)
-        return FALSE;
+    if (!order->newer_update) /* somebody beside the charge point installs a file */
+        return strcmp(status, "Installing") == 0 && job_ended(order);
     /* A new job in place of an unfinished one, or the same request again after it was installed. */
     if (strcmp(status, "Downloading") == 0)
         return g_strcmp0(order->stage, "Installing") != 0;

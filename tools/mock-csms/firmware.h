@@ -4,6 +4,7 @@
  *
  *   Downloading -> Downloaded -> Installing -> Installed | InstallationFailed
  *   DownloadFailed after Downloading or Downloaded; Idle only when triggered.
+ *   A job that no UpdateFirmware asked for may begin with Installing: a file that was there.
  *
  * The order starts anew with each job: a Downloading in the middle is right when another
  * UpdateFirmware was sent since. The same status twice in a row is right only when the first may not

@@ -12,7 +12,7 @@ A file has an ETag, and If-Range is understood; protect() asks for a user and a 
 
 Modes: `ok`; an HTTP status as text such as `404`; `cut` (full Content-Length, but the connection closes after `after`
 bytes); `stall` and `hold` (`after` bytes, then nothing until release; hold's default is 0, before the status line);
-`slow` (`rate` bytes per second); `redirect` (302 to `location`); `no-ranges` (ignores Range).
+`slow` (`rate` bytes per second); `redirect` (302 to `location`); `no-ranges` (ignores Range; with `after` it cuts, too).
 """
 import base64
 import re
@@ -260,11 +260,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_body(source, last + 1 - first, fault)
 
     def _send_body(self, source: BinaryIO, size: int, fault: Fault) -> None:
-        breaks = fault.mode in ("cut", "stall") or (fault.mode == "hold" and fault.after)
+        breaks = fault.mode in ("cut", "stall") or (fault.mode in ("hold", "no-ranges") and fault.after)
         until = min(size, size // 2 if fault.after is None else fault.after) if breaks else size
         if not self._copy(source, until, fault.rate if fault.mode == "slow" else None):
             return
-        if fault.mode == "cut":
+        if breaks and fault.mode in ("cut", "no-ranges"):
             self.close_connection = True
         elif breaks:
             fault.hang()

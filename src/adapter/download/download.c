@@ -157,10 +157,11 @@ static gboolean check_budget(const Download *download, gint64 more, GError **err
 {
     if (download->budget < 0 || more <= download->budget - download->received)
         return TRUE;
-    return local_error(error,
-                       "data budget used up: %" G_GINT64_FORMAT
-                       " bytes were left, %" G_GINT64_FORMAT " more are needed",
-                       download->budget, download->received + more);
+    g_set_error(error, TRANSFER_ERROR, TRANSFER_ERROR_BUDGET,
+                "data budget used up: %" G_GINT64_FORMAT " bytes were left, %" G_GINT64_FORMAT
+                " more are needed",
+                download->budget, download->received + more);
+    return FALSE;
 }
 
 static gboolean save_info(Download *download, GError **error)

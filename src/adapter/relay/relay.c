@@ -7,7 +7,8 @@
 
 #include "relay_internal.h"
 
-#define SECRET_BYTES 16
+#define SECRET_BYTES  16
+#define SECRET_DIGITS ((gsize)2 * SECRET_BYTES)
 
 G_DEFINE_QUARK(relay_error, relay_error)
 
@@ -18,7 +19,7 @@ void relay_place_clear(RelayPlace *place)
     place->port = 0;
 }
 
-/* ---- telling the owner, who may free the relay then: never from within a callback of libwebsockets or of a fetch ---- */
+/* ---- telling the owner, who may free the relay then: never from within a callback of the server or of a fetch ---- */
 
 static gboolean tell(gpointer user_data)
 {
@@ -207,9 +208,7 @@ static void on_asked(RelayCall *call, const RelayRequest *request, gpointer user
 {
     Relay *relay = user_data;
     const char *chunk = NULL;
-    RelayTarget target = request->path != NULL
-                             ? relay_target(request->path, relay->place.secret, &chunk)
-                             : RELAY_TARGET_NONE;
+    RelayTarget target = relay_target(request->path, relay->place.secret, &chunk);
     RelayJob *job = new_job(relay, call);
 
     if (target == RELAY_TARGET_NONE) {
@@ -270,8 +269,8 @@ static char *new_secret(void)
 
 static void take_place(Relay *relay, const RelayPlace *place)
 {
-    gboolean usable = place->secret != NULL && strlen(place->secret) == 2 * SECRET_BYTES &&
-                      strspn(place->secret, "0123456789abcdef") == 2 * SECRET_BYTES;
+    gboolean usable = place->secret != NULL && strlen(place->secret) == SECRET_DIGITS &&
+                      strspn(place->secret, "0123456789abcdef") == SECRET_DIGITS;
 
     relay->place.secret = usable ? g_strdup(place->secret) : new_secret();
     relay->place.file = TRANSFER_FILE_UNKNOWN;

@@ -2,6 +2,11 @@
 /*
  * The HTTP server of the relay, on 127.0.0.1: connections, heads of requests, answers.  What is asked for is its owner's business.
  *
+ * Not with libwebsockets: while a request is held or an answer waits for its socket, version 4.1.6 keeps asking poll() for what
+ * comes in without reading it, so that whoever says more or hangs up then keeps the process busy (seen: 30 s of
+ * processor in 30 s); it waits with a buffer of its own for a socket that takes nothing after it was told to close it; and it
+ * copies.
+ *
  * A request may stay unanswered for as long as its owner likes.  A connection that asks for nothing is closed: soon when
  * it never asked for anything right, because any local user can open one, else after minutes.  When there are
  * RELAY_MAX_CONNECTIONS, a new one takes the place of one that never asked for anything right, or is refused.
@@ -14,15 +19,15 @@
 #define RELAY_STRANGER_IDLE_MS 10000  /* nothing right was asked yet */
 #define RELAY_IDLE_MS          600000 /* RAUC's connections wait for each other for minutes */
 #define RELAY_SEND_MS          60000  /* the other side takes nothing of an answer */
+#define RELAY_GOODBYE_MS       2000   /* until the other side has taken a refusal */
 #define RELAY_MAX_HEAD         4096   /* bytes of a request */
-#define RELAY_SEND_BYTES       (128 << 10)
 
 typedef struct _RelayHttp RelayHttp;
 typedef struct _RelayCall RelayCall;
 
 typedef struct {
-    gboolean head;     /* HEAD, else GET */
-    const char *path;  /* NULL: with arguments, which nothing here has */
+    gboolean head; /* HEAD, else GET */
+    const char *path;
     const char *range; /* header; NULL: none */
 } RelayRequest;
 

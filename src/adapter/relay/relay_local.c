@@ -7,6 +7,8 @@
 
 #include "relay_internal.h"
 
+#define LOCAL_BYTES (256 << 10)
+
 gboolean relay_local_open(Relay *relay, const char *path, GError **error)
 {
     struct stat status;
@@ -31,15 +33,15 @@ void relay_local_close(Relay *relay)
     g_free(relay->local_bytes);
 }
 
-/* Libwebsockets keeps a copy of what it cannot send at once: one buffer serves all connections. */
+/* What a socket did not take is asked for again: one buffer serves all connections. */
 static const guint8 *body(gint64 offset, gsize *length, gpointer body_data)
 {
     Relay *relay = body_data;
     gssize got = 0;
 
-    *length = MIN(*length, RELAY_SEND_BYTES);
+    *length = MIN(*length, LOCAL_BYTES);
     if (relay->local_bytes == NULL)
-        relay->local_bytes = g_malloc(RELAY_SEND_BYTES);
+        relay->local_bytes = g_malloc(LOCAL_BYTES);
     got = pread(relay->local_fd, relay->local_bytes, *length, offset);
     if (got <= 0) /* the file became shorter, or the disk is broken */
         return NULL;

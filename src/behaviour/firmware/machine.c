@@ -24,6 +24,12 @@ static void queue_status(JobStep *step, const char *status)
     step->job->last_status = g_strdup(status);
 }
 
+/* A local file is not retrieved: until RAUC begins with it the CSMS has heard of nothing that could fail. */
+static gboolean is_unheard_file(const Job *job)
+{
+    return job->wire == JOB_WIRE_DOWNLOADED && !job->last_status;
+}
+
 /* The wire never goes backward and skips nothing: what is missing before `note` is queued first,
  * what was already said is not said again, and after an end nothing follows. */
 static void notify(JobStep *step, JobNote note)
@@ -45,6 +51,10 @@ static void notify(JobStep *step, JobNote note)
 
     if (job->wire == JOB_WIRE_ENDED)
         return;
+    if (note == JOB_NOTE_FAILURE && is_unheard_file(job)) {
+        job->wire = JOB_WIRE_ENDED;
+        return;
+    }
     if (job->wire >= JOB_WIRE_INSTALLING &&
         (note == JOB_NOTE_FAILURE || note == JOB_NOTE_INVALID_SIGNATURE))
         note = JOB_NOTE_INSTALLATION_FAILED;
@@ -191,7 +201,8 @@ static JobState failure_end(const Job *job, const JobRow *row)
 {
     if (job->failure != JOB_SCHEDULED)
         return job->failure;
-    return job->wire < JOB_WIRE_INSTALLING ? JOB_DOWNLOAD_FAILED : row->next;
+    return job->wire < JOB_WIRE_INSTALLING && !is_unheard_file(job) ? JOB_DOWNLOAD_FAILED
+                                                                    : row->next;
 }
 
 void job_step(const Job *job, JobEvent event, const JobFacts *facts, JobStep *ret_step)
