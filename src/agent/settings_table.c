@@ -24,7 +24,7 @@ static const SettingChoice HEALTH[] = {
 /* The parsers write enums through a guint*. */
 G_STATIC_ASSERT(sizeof(MarkGood) == sizeof(guint) && sizeof(RebootPermission) == sizeof(guint) &&
                 sizeof(ReportInstalled) == sizeof(guint) && sizeof(Health) == sizeof(guint) &&
-                sizeof(gint) == sizeof(guint));
+                sizeof(Transport) == sizeof(guint) && sizeof(gint) == sizeof(guint));
 
 /* clang-format off */
 static const SettingRow ROWS[] = {

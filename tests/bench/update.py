@@ -13,7 +13,7 @@ import proc
 import tool
 from rig import Rig, from_monotonic
 from servers import Nginx
-from simdevice import fixtures
+from simdevice import fixtures, wait_until
 from simdevice.process import Process
 from table import Adds
 
@@ -48,17 +48,25 @@ class Bus:
 
     def __init__(self, rig):
         self._log = rig.path / "bus-times"
+        self._installs = 0
         self._process = Process(["dbus-monitor", "--address", rig.device.bus.address, "--profile"], log=self._log,
                                 env=rig.environment(), pid_file=rig.path / "monitor.pid")
+        wait_until(lambda: self._times("NameLost"), "the bus's monitor")
 
     def close(self):
         self._process.kill()
 
-    def last_install(self):
-        """Seconds from the last InstallBundle to the last Completed."""
-        lines = [line.split() for line in self._log.read_text().splitlines()]
-        times = {line[-1]: float(line[1]) for line in lines if line[-1] in ("InstallBundle", "Completed")}
-        return times["Completed"] - times["InstallBundle"]
+    def _times(self, member):
+        """When messages of this name went over the bus (whole lines only)."""
+        text = self._log.read_text()
+        lines = (line.split() for line in text[:text.rfind("\n") + 1].splitlines())
+        return [float(line[1]) for line in lines if line[-1] == member]
+
+    def next_install(self):
+        """Seconds from InstallBundle to Completed of the install after that of the last call."""
+        self._installs += 1
+        done = wait_until(lambda: self._times("Completed")[self._installs - 1:], "the end of an install")
+        return done[0] - self._times("InstallBundle")[self._installs - 1]
 
 
 def measure(table, folder):
@@ -101,7 +109,7 @@ def _bare(rig, bus, argv, side):
     done = tool.Tool(argv, env=rig.environment(), log=rig.path / "tool.log")
     usage = done.finish()
     assert usage.code == 0, (rig.path / "tool.log").read_text()
-    side.add(done.start, usage.end, bus.last_install(), usage.cpu, proc.cpu(rig.rauc_pid()) - before, usage.peak)
+    side.add(done.start, usage.end, bus.next_install(), usage.cpu, proc.cpu(rig.rauc_pid()) - before, usage.peak)
     rig.device.set_boot_state(order=("A", "B"))
 
 
@@ -125,7 +133,7 @@ def _agent(rig, bus, side, ask):
     start, finish = ask()
     end = rig.asked_for_reboot(reboots + 1)
     cpu, rauc_cpu, peak = proc.cpu(pid) - before, proc.cpu(rauc) - rauc_before, proc.peak(pid)
-    installing = bus.last_install()
+    installing = bus.next_install()
     rig.take_back()
     side.add(start, end, installing, cpu + finish(), rauc_cpu, peak)
 

@@ -12,11 +12,11 @@ USER = ("charger", "p:w@d/ 100%")
 MIB = 1 << 20
 
 
-def charger_that(make_charger, transport="download", update=None, **download):
+def charger_that(make_charger, transport="download", update=None, device=None, **download):
     """A charger, started; `download` are settings of that group ('_' for '-'), `update` further ones of [update]."""
     keys = {name.replace("_", "-"): value for name, value in download.items()}
     settings = {"download": {"connect-timeout": "5", **keys}, "update": {"transport": transport, **(update or {})}}
-    return make_charger(settings=settings).start()
+    return make_charger(settings=settings, device=device).start()
 
 
 def ca_file():
@@ -24,9 +24,9 @@ def ca_file():
     return fixtures.pki(BUILD) / "csms-ca.crt"
 
 
-def ask(charger, url, options="retries=0"):
+def ask(charger, url, options="retries=0", date="now"):
     """UpdateFirmware for a URL, as it is."""
-    assert charger.csms_call(f"update {url} now {options}".strip())[2] == {}
+    assert charger.csms_call(f"update {url} {date} {options}".strip())[2] == {}
 
 
 def rows(charger, job=None):

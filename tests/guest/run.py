@@ -11,6 +11,7 @@ and bundles) and what lies in memory can be written.  The exit code is the progr
 
 RAUC gives its device-mapper target a fixed name, so one kernel takes one install at a time, and pytest's -n does not
 work.  With --guests N the tests are spread over so many guests instead; the last line then is `N passed, N failed`.
+With LONG=1 in the environment outages are as long as in the field, and what takes minutes is shown, too.
 """
 import argparse
 import os
@@ -167,7 +168,8 @@ def main():
         sys.exit(spread(options))
     build = options.build.resolve()
     environment = {"AGENT": str(build / "rauc-ocpp-agent"), "MOCK_CSMS": str(build / "mock-csms"),
-                   "PYTHONDONTWRITEBYTECODE": "1", "SHARE_OF_TESTS": os.environ.get("SHARE_OF_TESTS", "0/1")}
+                   "PYTHONDONTWRITEBYTECODE": "1", "SHARE_OF_TESTS": os.environ.get("SHARE_OF_TESTS", "0/1"),
+                   "LONG": os.environ.get("LONG", "")}
     argv = options.rest if options.command else pytest(build, options.rest)
     sys.exit(Guest(options.memory, options.deadline).run(argv, environment))
 

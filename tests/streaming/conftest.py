@@ -48,7 +48,7 @@ def verity_bundle(version="2.0.0", **options):
 def make_charger(tmp_path):
     with _component.making(tmp_path) as make:
         def make_streaming(**options):
-            device = {"slot_size": SLOT_SIZE, **options.pop("device", {})}
+            device = {"slot_size": SLOT_SIZE, **(options.pop("device", None) or {})}
             settings = {"update": {}, **options.pop("settings", {})}
             settings["update"] = {"transport": "stream", **settings["update"]}
             charger = make(device=device, settings=settings, **options)

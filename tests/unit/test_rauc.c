@@ -13,8 +13,17 @@ static GString *told; /* what the adapter told, in words */
 static const RaucTiming quick = {20, 300, 80};
 static const RaucTiming patient = {20, DEADLINE_S * 1000, 80};
 
-static const char *const classes[] = {"retrieval", "signature", "compatible", "format", "size",
-                                      "copy",      "busy",      "gone",       "other"};
+static const char *const classes[] = {[RAUC_ERROR_RETRIEVAL] = "retrieval",
+                                      [RAUC_ERROR_SIGNATURE] = "signature",
+                                      [RAUC_ERROR_COMPATIBLE] = "compatible",
+                                      [RAUC_ERROR_FORMAT] = "format",
+                                      [RAUC_ERROR_STREAM] = "stream",
+                                      [RAUC_ERROR_STORE] = "store",
+                                      [RAUC_ERROR_SIZE] = "size",
+                                      [RAUC_ERROR_COPY] = "copy",
+                                      [RAUC_ERROR_BUSY] = "busy",
+                                      [RAUC_ERROR_GONE] = "gone",
+                                      [RAUC_ERROR_OTHER] = "other"};
 
 static void on_presence(RaucPresence presence, gpointer unused)
 {

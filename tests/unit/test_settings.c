@@ -116,6 +116,19 @@ START_TEST(test_defaults)
     ck_assert_int_eq(s->absent_timeout_s, 3600);
     ck_assert_str_eq(s->restart_command, "systemctl restart rauc");
     ck_assert_int_eq(s->mark_good, MARK_GOOD_ALWAYS);
+    ck_assert_int_eq(s->transport, TRANSPORT_AUTO);
+    ck_assert_str_eq(s->spool_directory, "/var/lib/rauc-ocpp-agent/spool");
+    ck_assert_int_eq(s->hold_s, 270);
+    ck_assert_int_eq(s->read_ahead, 4 << 20);
+    ck_assert_int_eq(s->rate_limit, 0);
+    ck_assert_int_eq(s->data_budget, 0);
+    ck_assert_int_eq(s->connect_timeout_s, 20);
+    ck_assert_int_eq(s->low_speed_limit, 100);
+    ck_assert_int_eq(s->spread_s, 0);
+    ck_assert(!s->give_up_early);
+    ck_assert_ptr_null(s->download_ca_file);
+    ck_assert_ptr_null(s->netrc_file);
+    ck_assert_ptr_null(s->proxy);
     ck_assert_int_eq(s->default_retries, 3);
     ck_assert_int_eq(s->default_retry_interval_s, 60);
     ck_assert_str_eq(s->reboot_command, "systemctl reboot");
@@ -258,6 +271,42 @@ static const struct {
     {"update.health-directory", "h", NOT_ABSOLUTE, 0},
     {"update.health-timeout", "1", NULL, 1},
     {"update.health-timeout", "0", NOT("0") SECONDS(1, 604800), 0},
+    {"update.transport", "auto", NULL, TRANSPORT_AUTO},
+    {"update.transport", "stream", NULL, TRANSPORT_STREAM},
+    {"update.transport", "download", NULL, TRANSPORT_DOWNLOAD},
+    {"update.transport", "relay", NOT("relay") "use auto, stream or download", 0},
+    {"update.spool-directory", "/spool", NULL, 0},
+    {"update.spool-directory", "spool", NOT_ABSOLUTE, 0},
+    {"download.hold", "0", NULL, 0},
+    {"download.hold", "291", NOT("291") SECONDS(0, 290), 0}, /* the kernel gives up at 300 */
+    {"download.read-ahead", "256K", NULL, 262144},
+    {"download.read-ahead", "255K",
+     NOT("255K") "use a size from 256K to 64M (bytes, or with K, M or G)", 0},
+    {"download.rate-limit", "50K", NULL, 51200},
+    {"download.rate-limit", "-1", NOT("-1") "use a size from 0 to 1024G (bytes, or with K, M or G)",
+     0},
+    {"download.data-budget", "2G", NULL, G_GINT64_CONSTANT(2147483648)},
+    {"download.data-budget", "much",
+     NOT("much") "use a size from 0 to 1024G (bytes, or with K, M or G)", 0},
+    {"download.connect-timeout", "300", NULL, 300},
+    {"download.connect-timeout", "0", NOT("0") SECONDS(1, 300), 0},
+    {"download.low-speed-limit", "1", NULL, 1},
+    {"download.low-speed-limit", "0", NOT("0") "use a size from 1 to 1G (bytes, or with K, M or G)",
+     0},
+    {"download.spread", "604800", NULL, 604800},
+    {"download.spread", "604801", NOT("604801") SECONDS(0, 604800), 0},
+    {"download.give-up-early", "true", NULL, TRUE},
+    {"download.give-up-early", "1", NOT("1") "use true or false", 0},
+    {"download.ca-file", "/k", NULL, 0},
+    {"download.ca-file", "k", NOT_ABSOLUTE, 0},
+    {"download.client-cert-file", "/k", NULL, 0},
+    {"download.client-cert-file", "k", NOT_ABSOLUTE, 0},
+    {"download.client-key-file", "/k", NULL, 0},
+    {"download.client-key-file", "k", NOT_ABSOLUTE, 0},
+    {"download.netrc-file", "/k", NULL, 0},
+    {"download.netrc-file", "k", NOT_ABSOLUTE, 0},
+    {"download.proxy", "http://proxy:3128", NULL, 0},
+    {"download.proxy", "", IS_EMPTY, 0},
     {"system.boot-id-file", "/tmp/id", NULL, 0},
     {"system.boot-id-file", "id", NOT_ABSOLUTE, 0},
 };
@@ -380,11 +429,11 @@ END_TEST
 START_TEST(test_unknown_is_a_warning)
 {
     g_autofree char *text = NULL;
-    put("agent.conf", REQUIRED "colour=red\n[update]\nspool-directory=/s\n[gateway]\nlisten=1\n");
+    put("agent.conf", REQUIRED "colour=red\n[update]\nsigned=relay\n[gateway]\nlisten=1\n");
     g_autoptr(Settings) settings = load(&text);
     ck_assert_ptr_nonnull(settings);
     ck_assert_str_eq(text, "U agent.conf:7: charge-point.colour: is not a known key\n"
-                           "U agent.conf:9: update.spool-directory: is not a known key\n"
+                           "U agent.conf:9: update.signed: is not a known key\n"
                            "U agent.conf:10: gateway: is not a known group\n");
 }
 END_TEST
