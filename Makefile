@@ -64,6 +64,12 @@ test-guest: ## the tests that need a streaming RAUC, dm-verity and nbd, in user-
 	$(MAKE) -j$(JOBS) VARIANT=ubsan DEVELOPER=1 all tools
 	$(PYTHON) tests/guest/run.py --guests=$(JOBS) build/ubsan
 
+.PHONY: bench
+bench: ## measure the release build beside the bare tools, into build/bench.json (as root); STRICT=1: fail on a missed budget
+	tools/install-packages.sh build bench
+	$(MAKE) -j$(JOBS) all tools
+	$(PYTHON) -B tests/bench/bench.py $(OUT)
+
 .PHONY: demo
 demo: ## a whole update with the real RAUC, a mock CSMS and a simulated reboot (as root); BAD=1: a rollback
 	tools/install-packages.sh build demo

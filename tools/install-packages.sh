@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Installs the Debian packages that are missing for what is named: build, test, guest, lint, demo.
+# Installs the Debian packages that are missing for what is named: build, test, guest, bench, lint, demo.
 # Does nothing, and needs no root, when none is missing.
 set -euo pipefail
 
 build=(gcc libc6-dev make git pkg-config libglib2.0-dev libwebsockets-dev libwebsockets-evlib-glib libjansson-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev)
 demo=(rauc squashfs-tools dbus libglib2.0-bin openssl util-linux python3)
 servers=(nginx python3-pyftpdlib python3-openssl vsftpd openssh-server openssh-sftp-server)
-tests=("${demo[@]}" "${servers[@]}" check curl faketime iproute2 python3-pytest python3-pytest-xdist python3-jsonschema)
+tests=("${demo[@]}" "${servers[@]}" casync check curl faketime iproute2 python3-pytest python3-pytest-xdist python3-jsonschema)
+bench=("${demo[@]}" curl nginx strace time)
 guest=(user-mode-linux mmdebstrap debian-archive-keyring kmod)
 lint=(clang clang-format clang-tidy cppcheck shellcheck codespell check)
 
@@ -17,10 +18,11 @@ for purpose in "$@"; do
     build) wanted+=("${build[@]}") ;;
     demo) wanted+=("${demo[@]}") ;;
     test) wanted+=("${tests[@]}") ;;
+    bench) wanted+=("${bench[@]}") ;;
     guest) wanted+=("${guest[@]}") ;;
     lint) wanted+=("${lint[@]}") ;;
     *)
-        echo "usage: $0 build|demo|test|guest|lint ..." >&2
+        echo "usage: $0 build|demo|test|guest|bench|lint ..." >&2
         exit 2
         ;;
     esac

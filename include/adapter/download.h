@@ -23,6 +23,7 @@ typedef struct {
     gint64 job;
     const char *url;
     gint64 hold_ms;
+    gint64 timeout_ms;   /* of the whole run; 0: without limit */
     gint64 budget;       /* bytes that may still be fetched; -1: without limit */
     const char *boot_id; /* in another boot only what was synced is believed */
 } DownloadRequest;
@@ -43,6 +44,8 @@ Download *download_begin(Transfers *transfers, Clock *clock, const DownloadReque
                          const DownloadEvents *events, gpointer user_data);
 /* At any time but from within progress(). */
 void download_free(Download *download);
+/* How much of the file is there, and its size (-1: not known). */
+void download_position(const Download *download, gint64 *ret_bytes, gint64 *ret_size);
 /* Bytes that came over the network in this run. */
 gint64 download_received(const Download *download);
 /* The outage that is waited out, in words; NULL: none. */

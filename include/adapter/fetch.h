@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reads a part of a remote file over broken links: a transfer that breaks off is taken up again at
- * the byte where it broke, with back-off, until nothing has come for `hold_ms`.  What cannot get
+ * the byte where it broke, with back-off, until the outage has lasted for `hold_ms`.  What cannot get
  * better ends at once.  While nothing is known of the file yet (its first contact) every failure ends
- * it: a server that is not there is not an outage.
+ * it: a server that is not there is not an outage.  A few bytes do not end an outage: see
+ * FETCH_PROGRESS_BYTES.
  */
 #pragma once
 
@@ -13,16 +14,21 @@
 #include "adapter/transfer.h"
 
 #define FETCH_BACKOFF_FIRST_MS 500
-#define FETCH_BACKOFF_MAX_MS   10000
+/* Less than that since the last break, and the next one is still the same outage: a server that drips
+ * does not keep a fetch alive for ever. */
+#define FETCH_PROGRESS_BYTES 4096
+#define FETCH_BACKOFF_MAX_MS 10000
 
 typedef struct {
     const char *url;
     gint64 offset;
     gint64 length; /* -1: to the end */
     TransferFile
-        *file; /* in and out, owned by the caller and kept until the end: what is known of the
+        *file;      /* in and out, owned by the caller and kept until the end: what is known of the
                            file (size -1: first contact) */
-    gint64 hold_ms;
+    gint64 hold_ms; /* 0: no outage is borne */
+    gboolean sure;  /* not taken up again where nothing would show that the file was exchanged
+                           (transfer_file_has_validator()): ends with the error of the break */
 } FetchRequest;
 
 /* As in transfer.h; `begins` comes once, with the first right answer. */

@@ -63,6 +63,7 @@ typedef struct {
     guint requests;      /* to the server */
     guint asked;         /* by RAUC */
     gint64 last_ms;      /* boottime of the last byte to RAUC */
+    guint retry_after_s; /* what the server asked for when the relay gave up; 0: nothing */
     const char *trouble; /* the outage that is waited out; NULL: none.  Borrowed */
 } RelayState;
 

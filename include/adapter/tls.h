@@ -35,6 +35,9 @@ void tls_set_not_before(Tls *tls, gint64 ms);
  * `wall_ms`. */
 gint64 tls_judged_at_ms(const Tls *tls, gint64 wall_ms);
 
+/* When this agent was built, milliseconds since 1970: no certificate is judged at an earlier time. */
+gint64 tls_build_time_ms(void);
+
 /* Before each connection: `host` (name or literal address, no brackets) is what the certificate
  * must be made out for and goes into SNI (names only, RFC 6066 3); the last failure is forgotten.
  */

@@ -64,16 +64,17 @@ typedef struct {
     char *health_directory;             /* /etc/rauc-ocpp-agent/health.d */
     gint64 health_timeout_s;            /* 3600 */
     /* [download] */
-    gint64 hold_s;            /* 270, less than the kernel's 300 */
-    gint64 read_ahead;        /* 4M */
-    gint64 rate_limit;        /* bytes/s, 0: none */
-    gint64 data_budget;       /* bytes a job, 0: without limit */
-    gint64 connect_timeout_s; /* 20 */
-    gint64 low_speed_limit;   /* bytes/s, 100 */
-    gint64 spread_s;          /* 0 */
+    gint64 hold_s;             /* 270, less than the kernel's 300 */
+    gint64 read_ahead;         /* 4M */
+    gint64 rate_limit;         /* bytes/s, 0: none */
+    gint64 data_budget;        /* bytes a job, 0: without limit */
+    gint64 connect_timeout_s;  /* 20 */
+    gint64 download_timeout_s; /* 86400: of one own download; 0: without limit */
+    gint64 low_speed_limit;    /* bytes/s, 100 */
+    gint64 spread_s;           /* 0 */
     gboolean give_up_early;
     char *download_ca_file, *download_client_cert_file, *download_client_key_file;
-    char *netrc_file, *proxy;
+    char *netrc_file, *known_hosts_file, *proxy;
     /* [system] */
     char *boot_id_file; /* /proc/sys/kernel/random/boot_id */
 } Settings;

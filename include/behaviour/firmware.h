@@ -49,11 +49,12 @@ typedef struct {
     /* how the bundle is had */
     FirmwareTransport transport;
     const char *spool_directory;
-    gint64 hold_ms;         /* an outage for so long is a pause */
-    gint64 data_budget;     /* bytes a job; 0: without limit */
-    gsize read_ahead;       /* bytes of buffer of the relay */
-    gboolean give_up_early; /* a permanent refusal ends the job */
-    const char *identity;   /* with the job it decides when within `spread_s` it begins */
+    gint64 hold_ms;             /* an outage for so long is a pause */
+    gint64 download_timeout_ms; /* of one own download; 0: without limit */
+    gint64 data_budget;         /* bytes a job; 0: without limit */
+    gsize read_ahead;           /* bytes of buffer of the relay */
+    gboolean give_up_early;     /* a permanent refusal ends the job */
+    const char *identity;       /* with the job it decides when within `spread_s` it begins */
     guint spread_s;
 } FirmwareConfig;
 

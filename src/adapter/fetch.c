@@ -12,14 +12,16 @@ struct _Fetch {
     gint64 offset, length;
     TransferFile *file; /* the owner's */
     gint64 hold_ms;
+    gboolean sure;
     FetchEvents events;
     gpointer user_data;
 
     Transfer *transfer; /* NULL: an outage is waited out */
     guint retry, hold;  /* timers */
     gint64 backoff_ms;
-    gint64 last_byte_ms; /* boottime; at first that of the beginning */
-    gboolean begun;      /* the owner has been told */
+    gint64 progress_ms;    /* boottime of the last progress; at first that of the beginning */
+    gint64 progress_bytes; /* received then */
+    gboolean begun;        /* the owner has been told */
     gint64 received;
     guint requests;
     GError *trouble; /* of the last transfer, while an outage is waited out and until bytes come */
@@ -55,7 +57,7 @@ static void give_up(Fetch *fetch)
     const char *why = fetch->trouble ? fetch->trouble->message : "the server does not answer";
     int code = fetch->trouble ? fetch->trouble->code : TRANSFER_ERROR_NETWORK;
     g_autoptr(GError) error =
-        g_error_new(TRANSFER_ERROR, code, "%s (nothing came for %" G_GINT64_FORMAT " s)", why,
+        g_error_new(TRANSFER_ERROR, code, "%s (no progress for %" G_GINT64_FORMAT " s)", why,
                     fetch->hold_ms / 1000);
 
     finish(fetch, error, fetch->retry_after_s);
@@ -63,15 +65,18 @@ static void give_up(Fetch *fetch)
 
 static gint64 hold_left_ms(const Fetch *fetch)
 {
-    return fetch->last_byte_ms + fetch->hold_ms - clock_boottime_ms(fetch->clock);
+    return fetch->progress_ms + fetch->hold_ms - clock_boottime_ms(fetch->clock);
 }
 
-/* Set once and looked at when it ends: not moved with every byte. */
+/* Runs from the break on, and is looked at when it ends.  A transfer that nothing has happened to yet has
+ * its own limits. */
 static void hold_is_over(gpointer user_data)
 {
     Fetch *fetch = user_data;
     gint64 left_ms = hold_left_ms(fetch);
 
+    if (!fetch->trouble)
+        return;
     if (left_ms <= 0)
         give_up(fetch);
     else
@@ -108,8 +113,12 @@ static gboolean on_data(const guint8 *bytes, gsize length, GError **error, gpoin
     Fetch *fetch = user_data;
 
     fetch->received += (gint64)length;
-    fetch->last_byte_ms = clock_boottime_ms(fetch->clock);
-    fetch->backoff_ms = FETCH_BACKOFF_FIRST_MS;
+    if (fetch->received - fetch->progress_bytes >= FETCH_PROGRESS_BYTES) {
+        fetch->progress_bytes = fetch->received;
+        fetch->progress_ms = clock_boottime_ms(fetch->clock);
+        fetch->backoff_ms = FETCH_BACKOFF_FIRST_MS;
+    }
+    fetch->retry_after_s = 0;
     g_clear_error(&fetch->trouble);
     return fetch->events.data(bytes, length, error, fetch->user_data);
 }
@@ -130,6 +139,8 @@ static gboolean is_worth_another(const Fetch *fetch, const GError *error)
 {
     gboolean first_contact = fetch->file->size < 0 && fetch->received == 0;
 
+    if (fetch->sure && fetch->received > 0 && !transfer_file_has_validator(fetch->file))
+        return FALSE;
     return transfer_error_is_transient(error) && !first_contact;
 }
 
@@ -146,6 +157,7 @@ static void wait_a_while(Fetch *fetch, const GError *error, guint retry_after_s)
         give_up(fetch);
         return;
     }
+    clock_timer_set(fetch->clock, &fetch->hold, left_ms, hold_is_over, fetch);
     clock_timer_set(fetch->clock, &fetch->retry, MAX(fetch->backoff_ms, asked_ms), ask, fetch);
     fetch->backoff_ms = MIN(fetch->backoff_ms * 2, FETCH_BACKOFF_MAX_MS);
 }
@@ -196,8 +208,8 @@ Fetch *fetch_begin(Transfers *transfers, Clock *clock, const FetchRequest *reque
     fetch->events = *events;
     fetch->user_data = user_data;
     fetch->backoff_ms = FETCH_BACKOFF_FIRST_MS;
-    fetch->last_byte_ms = clock_boottime_ms(clock);
-    clock_timer_set(clock, &fetch->hold, fetch->hold_ms, hold_is_over, fetch);
+    fetch->sure = request->sure;
+    fetch->progress_ms = clock_boottime_ms(clock);
     ask(fetch);
     return fetch;
 }

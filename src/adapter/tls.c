@@ -300,9 +300,14 @@ void tls_set_not_before(Tls *tls, gint64 ms)
     tls->not_before_ms = ms;
 }
 
+gint64 tls_build_time_ms(void)
+{
+    return (gint64)BUILD_TIME * 1000;
+}
+
 gint64 tls_judged_at_ms(const Tls *tls, gint64 wall_ms)
 {
-    gint64 build_ms = (gint64)BUILD_TIME * 1000;
+    gint64 build_ms = tls_build_time_ms();
     return MAX(MAX(wall_ms, build_ms), tls->not_before_ms);
 }
 

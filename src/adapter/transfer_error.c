@@ -187,7 +187,9 @@ GError *transfer_error_from_curl(Transfer *transfer, CURLcode code)
     const char *words = NULL;
     TransferError kind;
 
-    if (!*tidy) {
+    /* libcurl's words about a proxy have its password in them */
+    if (!*tidy || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_PROXY ||
+        strcasestr(tidy, "proxy")) {
         g_free(tidy);
         tidy = g_strdup(curl_easy_strerror(code));
     }

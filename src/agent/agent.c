@@ -375,9 +375,9 @@ static gboolean open_store(Agent *agent)
     return TRUE;
 }
 
-static gint64 last_csms_time(gpointer user_data)
+static gint64 not_before_ms(gpointer user_data)
 {
-    return ((Agent *)user_data)->kept_csms_ms;
+    return MAX(((Agent *)user_data)->kept_csms_ms, tls_build_time_ms());
 }
 
 static void make_transfers(Agent *agent)
@@ -387,11 +387,12 @@ static void make_transfers(Agent *agent)
                              .client_cert_file = settings->download_client_cert_file,
                              .client_key_file = settings->download_client_key_file,
                              .netrc_file = settings->netrc_file,
+                             .known_hosts_file = settings->known_hosts_file,
                              .proxy = settings->proxy,
                              .connect_timeout_s = (guint)settings->connect_timeout_s,
                              .low_speed_limit = (guint)settings->low_speed_limit,
                              .rate_limit = settings->rate_limit,
-                             .not_before_ms = last_csms_time,
+                             .not_before_ms = not_before_ms,
                              .user_data = agent};
 
     agent->transfers = transfers_new(&config);
@@ -428,6 +429,7 @@ static void make_firmware(Agent *agent)
         .transport = TRANSPORTS[settings->transport],
         .spool_directory = settings->spool_directory,
         .hold_ms = settings->hold_s * 1000,
+        .download_timeout_ms = settings->download_timeout_s * 1000,
         .data_budget = settings->data_budget,
         .read_ahead = (gsize)settings->read_ahead,
         .give_up_early = settings->give_up_early,

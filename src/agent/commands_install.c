@@ -154,8 +154,9 @@ static int watch_job(Watch *watch)
         if (!interrupted)
             g_usleep(LOOK_MS * 1000);
         if (interrupted) {
-            printf("%sthe update goes on; the same command shows it again\n",
-                   watch->bar ? "\n" : "");
+            printf("%sthe update goes on as job %" G_GINT64_FORMAT
+                   "; while it does, the same command shows it again\n",
+                   watch->bar ? "\n" : "", watch->job);
             return EXIT_FAILED;
         }
     }

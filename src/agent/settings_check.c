@@ -194,6 +194,34 @@ static void read_firmware_version(SettingsLoader *loader)
     }
 }
 
+/* Its value is not shown: it may hold a password. */
+static void check_proxy(SettingsLoader *loader)
+{
+    static const char *const SCHEMES[] = {"http",   "https",   "socks4", "socks4a",
+                                          "socks5", "socks5h", NULL};
+    const char *proxy = loader->settings->proxy;
+    g_autoptr(GUri) uri = proxy ? g_uri_parse(proxy, G_URI_FLAGS_HAS_PASSWORD, NULL) : NULL;
+
+    if (!proxy)
+        return;
+    if (!uri || !g_strv_contains(SCHEMES, g_uri_get_scheme(uri)) || !g_uri_get_host(uri) ||
+        !*g_uri_get_host(uri))
+        tell_row(loader, SETTINGS_FATAL, ROW_OF(proxy),
+                 g_strdup("is not a proxy, use [http|https|socks5]://[USER:PASSWORD@]HOST[:PORT] "
+                          "with percent-encoded characters"));
+}
+
+static void check_speeds(SettingsLoader *loader)
+{
+    const Settings *settings = loader->settings;
+
+    if (settings->rate_limit > 0 && settings->rate_limit < 2 * settings->low_speed_limit)
+        tell_row(loader, SETTINGS_FATAL, ROW_OF(rate_limit),
+                 g_strdup_printf("is less than twice download.low-speed-limit (%" G_GINT64_FORMAT
+                                 "): every connection would count as dead",
+                                 settings->low_speed_limit));
+}
+
 void settings_check(SettingsLoader *loader)
 {
     check_required(loader);
@@ -206,6 +234,9 @@ void settings_check(SettingsLoader *loader)
     check_readable(loader, ROW_OF(download_client_cert_file));
     check_readable(loader, ROW_OF(download_client_key_file));
     check_readable(loader, ROW_OF(netrc_file));
+    check_readable(loader, ROW_OF(known_hosts_file));
+    check_proxy(loader);
+    check_speeds(loader);
     check_secrecy(loader, ROW_OF(authorization_key_file));
     check_secrecy(loader, ROW_OF(client_key_file));
     check_secrecy(loader, ROW_OF(download_client_key_file));

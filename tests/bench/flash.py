@@ -18,7 +18,7 @@ from table import AtMost
 from charger import BUILD
 
 SECTION = "flash"
-REPETITIONS = 4                 # the store's log is folded in about once in two updates
+REPETITIONS = 8                 # the store's log is folded in once in several updates, and that one counts
 SYNCS = "fsync,fdatasync,sync_file_range,syncfs,sync,msync"
 _CALL = re.compile(r"^\d+ +(?:<[^>]*> )?(\w+)\((?:\d+<([^>]*)>)?")
 

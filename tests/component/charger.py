@@ -172,7 +172,9 @@ class Charger:
         return self.csms.received("BootNotification")
 
     def wait_registered(self, count=1):
+        """The agent says so, and what the CSMS has told of it has been read."""
         self.wait_log("registration Accepted", count)
+        wait_until(lambda: len(self.boots()) >= count, "the CSMS's account of the registration")
 
     def statuses(self):
         """The firmware statuses that the CSMS has received, in order."""

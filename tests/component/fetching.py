@@ -16,7 +16,7 @@ def charger_that(make_charger, transport="download", update=None, device=None, *
     """A charger, started; `download` are settings of that group ('_' for '-'), `update` further ones of [update]."""
     keys = {name.replace("_", "-"): value for name, value in download.items()}
     settings = {"download": {"connect-timeout": "5", **keys}, "update": {"transport": transport, **(update or {})}}
-    return make_charger(settings=settings, device=device).start()
+    return make_charger(settings=settings, device=device or {}).start()
 
 
 def ca_file():

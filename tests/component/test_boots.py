@@ -221,7 +221,7 @@ def copy_store(store, copy):
     target.close()
 
 
-FUTURE_SETTINGS = {"update": {"transport": "teleport"}, "gateway": {"listen": "127.0.0.1:9000"},
+FUTURE_SETTINGS = {"update": {"teleport": "true"}, "gateway": {"listen": "127.0.0.1:9000"},
                    "csms": {"colour": "blue"}}
 
 
@@ -238,7 +238,7 @@ def test_older_agent_with_its_own_copy(make_charger):
     check_failed(charger)
     log = charger.log_text()
     assert "own copy opened" in log
-    for key in ("update.transport", "gateway", "csms.colour"):
+    for key in ("update.teleport", "gateway", "csms.colour"):
         assert key in log
     aside = charger.store.with_name(charger.store.name + ".newer-v2")
     assert aside.exists() and not copy.exists()

@@ -233,7 +233,9 @@ def test_null_is_an_empty_payload(shared):
 def test_an_update_with_odd_numbers_and_nulls_runs(charger):
     url = charger.publish("2.0.0")
     payload = {"location": url, "retries": 2.0, "retryInterval": 60.0, "retrieveDate": None, "vendorField": [{}]}
-    assert answer_to(charger, call("UpdateFirmware", json.dumps(payload))) == [3, "x", {}]
+    assert charger.csms.command(call("UpdateFirmware", json.dumps(payload))) == "ok"
+    answer = charger.csms.wait_event("received", lambda event: event["frame"][1] == "x")
+    assert answer["frame"] == [3, "x", {}]
     charger.wait_reboot_requested()
     wait_control(charger)
     assert charger.status()["job"]["retries"] == 2

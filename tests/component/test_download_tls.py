@@ -5,7 +5,7 @@ import pytest
 from charger import BUILD
 from fetching import USER, ask, ca_file, charger_that, expect_download_failed, expect_installed
 from otherclock import clock_at
-from servers import Ftp, Nginx, Tls
+from servers import Ftp, Nginx, Sftp, Tls
 from simdevice import fixtures
 
 BAD = {
@@ -33,8 +33,8 @@ def own_certificate(pki):
 def test_a_bad_certificate(make_charger, tmp_path, pki, kind, certificate):
     charger = charger_that(make_charger, ca_file=ca_file())
     tls = Tls(pki, certificate)
-    server = Nginx(tmp_path / "s", tls=tls) if kind == "https" else Ftp(tmp_path / "s", user=USER, security="implicit", tls=tls)
-    with server:
+    folder = tmp_path / "server"
+    with Nginx(folder, tls=tls) if kind == "https" else Ftp(folder, user=USER, security="implicit", tls=tls) as server:
         ask(charger, publish(server))
         expect_download_failed(charger, BAD[certificate])
         if kind == "https":     # and with a good one all is well
@@ -92,3 +92,17 @@ def test_a_clock_that_stands_at_1970(make_charger, tmp_path, pki, certificate):
             expect_installed(charger)
         else:
             expect_download_failed(charger, "is expired")
+
+
+def test_sftp_host_key(make_charger, tmp_path):
+    """Without known-hosts-file any host will do, for the bundle is signed; with it, only that one."""
+    with Sftp(tmp_path / "sftp", user=USER) as server:
+        charger = charger_that(make_charger, known_hosts_file=server.known_hosts)
+        url = publish(server)
+        server.change_host_key()
+        server.restart()
+        ask(charger, url)
+        expect_download_failed(charger, "SSH: ")
+        server.known_hosts.touch()      # is written anew
+        ask(charger, server.url("2.0.0.raucb"))
+        expect_installed(charger, count=2)

@@ -20,14 +20,19 @@ FAR_AWAY = 3600     # seconds; a retry that nobody waits for
 OLD_DATE = "2024-01-31T12:00:00Z"
 
 
-# An outage is not waited out for long, nor a RAUC that stands still.
-HASTY = {"download": {"hold": "2"}, "rauc": {"silent-timeout": "2"}}
+HASTY = {"download": {"hold": "3"}}                 # an outage is not waited out for long
+IMPATIENT = {"rauc": {"silent-timeout": "2"}}       # nor a RAUC that stands still
 NAME = "2.0.0.raucb"
 
 
 @pytest.fixture
 def hasty(make_charger):
     return make_charger(settings=HASTY).start()
+
+
+@pytest.fixture
+def impatient(make_charger):
+    return make_charger(settings=IMPATIENT).start()
 
 
 def next_update_works(charger, before):
@@ -462,9 +467,9 @@ def test_slot_too_small(charger):
     next_update_works(charger, NO_INSTALL)
 
 
-def test_rauc_hangs(hasty):
+def test_rauc_hangs(impatient):
     """No progress: RAUC is restarted, and that attempt is over; the bundle need not be fetched again."""
-    charger = hasty
+    charger = impatient
     charger.wait_boot_marked()
     charger.device.hold_verb("set-state", args=("B", "bad"))
     charger.update("2.0.0", options="retries=2 interval=1")
@@ -481,8 +486,8 @@ def test_rauc_hangs(hasty):
 
 
 @pytest.mark.parametrize("call", [("set-state", "B", "bad"), ("set-primary", "B")])
-def test_rauc_hangs_once(hasty, call):
-    charger = hasty
+def test_rauc_hangs_once(impatient, call):
+    charger = impatient
     charger.wait_boot_marked()
     charger.device.hold_verb(call[0], args=call[1:])
     charger.update("2.0.0", options="retries=1 interval=1")

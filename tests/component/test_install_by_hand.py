@@ -10,6 +10,7 @@ from charger import binary
 from fetching import HAPPY, MIB, NO_DOWNLOAD, charger_that, expect_installed, in_spool
 from simdevice import wait_until
 from simdevice.process import Process
+from stages import wait_control
 
 SIZE = 2 * MIB
 
@@ -18,6 +19,7 @@ class Install:
     """The command, under way; on a terminal if wanted."""
 
     def __init__(self, charger, source, name="install", terminal=False):
+        wait_control(charger)
         self.log = charger.path / f"{name}.log"
         argv = [binary(), "--config", str(charger.config), "install", str(source)]
         if terminal:        # script(1) gives it one, and writes down what it sees
@@ -42,7 +44,7 @@ class Install:
         return code, self.text().splitlines()
 
 
-def slow(charger, version="2.0.0", rate=SIZE):
+def slow(charger, version="2.0.0", rate=SIZE // 2):
     url = charger.publish(version, size=SIZE)
     charger.server.fault(f"{version}.raucb", "slow", rate=rate)
     return url

@@ -6,11 +6,11 @@ import pytest
 
 from charger import BUILD, IDENTITY, binary
 from fetching import (HAPPY, MIB, NO_DOWNLOAD, ask, ca_file, charger_that, events, expect_download_failed, expect_installed,
-                      reasons)
+                      reasons, wait_fetched)
 from servers import Link, Nginx, Tls
 from simdevice import fixtures, wait_until
 from simdevice.process import Process
-from stages import NOW, learn_time
+from stages import NOW, learn_time, wait_control
 
 SIZE = 3 * MIB
 LARGE, BURST = 16 * MIB, 100 * MIB // 8
@@ -48,6 +48,7 @@ def test_no_spread_by_hand(make_charger):
     """Somebody stands before it and waits."""
     charger = spread_charger(make_charger)
     url = charger.publish("2.0.0")
+    wait_control(charger)
     command = Process([binary(), "--config", str(charger.config), "install", url], log=charger.path / "install.log",
                       env=charger.environment(), pid_file=charger.path / "install.pid")
     expect_installed(charger)
@@ -90,6 +91,15 @@ def test_budget_over_several_attempts(make_charger, tmp_path):
         expect_download_failed(charger, "data budget used up")
         assert events(charger).count("fetch-fail") == 1
     assert charger.status()["last-job"]["fetched-bytes"] > SIZE // 3
+
+
+def test_budget_outlives_the_agent(make_charger, tmp_path):
+    charger = charger_that(make_charger, data_budget="4M")
+    with Nginx(tmp_path / "web", ranges=False) as server, Link(server, rate=SIZE // 2) as link:
+        ask(charger, link.url(publish(server)))
+        wait_fetched(charger, SIZE // 5 * 4)
+        charger.restart_agent()
+        expect_download_failed(charger, "data budget used up")
 
 
 def test_budget_that_suffices(make_charger, tmp_path):

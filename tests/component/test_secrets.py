@@ -13,6 +13,7 @@ from fetching import ask, ca_file, charger_that, expect_installed
 from servers import Ftp, Nginx, Sftp, Tls
 from simdevice import fixtures
 from simdevice.process import Process
+from stages import wait_control
 
 PASSWORD = "s3cr:t@pa/ss w%rd"
 USER = ("charger", PASSWORD)
@@ -70,7 +71,8 @@ class CommandLines:
 def bus_traffic(charger):
     """A process that writes down everything on the charger's bus; needs one that runs."""
     log = charger.path / "bus-traffic.log"
-    return log, Process(["dbus-monitor", "--system"], log=log, env=charger.environment(), pid_file=charger.path / "monitor.pid")
+    return log, Process(["dbus-monitor", "--system"], log=log, env=charger.environment(),
+                        pid_file=charger.path / "monitor.pid")
 
 
 def store_cells(charger):
@@ -109,8 +111,7 @@ def key_lines(pki):
     return [line for line in (pki / "charge-point.key").read_text().splitlines() if "--" not in line]
 
 
-@pytest.mark.parametrize("transport", ["auto", "download"])
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name, transport", [*((name, "auto") for name in SERVERS), ("https", "download")])
 def test_a_password_in_the_url(make_charger, tmp_path, name, transport):
     """At first a wrong one, so that there is something to complain about."""
     pki = fixtures.pki(BUILD)
@@ -155,8 +156,10 @@ def test_a_netrc_file(make_charger, tmp_path):
 def test_by_hand(make_charger, tmp_path):
     """Whoever calls `install` types the password; nobody else gets it, nor the one who asks what is under way."""
     charger = charger_that(make_charger)
-    with Nginx(tmp_path / "web", user=USER) as server:
+    password = "typed:S3cret"       # not that of the other tests, which look at all processes
+    with Nginx(tmp_path / "web", user=("charger", password)) as server:
         url = server.publish(fixtures.bundle(BUILD, "2.0.0").path, "2.0.0.raucb")
+        wait_control(charger)
         command = Process([binary(), "--config", str(charger.config), "install", url],
                           log=charger.path / "install.log", env=charger.environment(),
                           pid_file=charger.path / "install.pid")
@@ -165,7 +168,7 @@ def test_by_hand(make_charger, tmp_path):
         expect_installed(charger)
         command.kill()
     texts["command"] = (charger.path / "install.log").read_text()
-    expect_unseen([PASSWORD], texts)
+    expect_unseen([password], texts)
 
 
 def test_redirected_to_another_server(make_charger, tmp_path):
@@ -174,7 +177,8 @@ def test_redirected_to_another_server(make_charger, tmp_path):
     with Nginx(tmp_path / "other") as other:
         url = other.publish(fixtures.bundle(BUILD, "2.0.0").path, "2.0.0.raucb")
         with Nginx(tmp_path / "web", user=USER) as server:
-            server.directives = (f"location = /2.0.0.raucb {{ try_files /none @away; }} location @away {{ return 302 {url}; }}",)
+            server.directives = ("location = /2.0.0.raucb { try_files /none @away; }",
+                                 f"location @away {{ return 302 {url}; }}")
             server.restart()
             ask(charger, server.url("2.0.0.raucb"))
             expect_installed(charger)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which bundles come from which servers, and how: the table in src/adapter/README.md is what these tests see."""
+"""Which bundles come from which servers, and how: the table in src/adapter/README.md is what these tests see.
+
+tests/streaming/test_sources.py sees its rows for a RAUC that streams, by the same tests.
+"""
+import os
 import pathlib
 import subprocess
 
@@ -14,8 +18,14 @@ TABLE = pathlib.Path(__file__).resolve().parents[2] / "src" / "adapter" / "READM
 FORMATS = ["plain", "verity", "casync"]
 
 
-def tls():
-    return Tls(fixtures.pki(BUILD))
+def tls(**options):
+    return Tls(fixtures.pki(BUILD), **options)
+
+
+def client_key():
+    """Settings: what https with a client certificate needs."""
+    pki = fixtures.pki(BUILD)
+    return {"client_cert_file": pki / "charge-point.crt", "client_key_file": pki / "charge-point.key"}
 
 
 SERVERS = {
@@ -23,6 +33,7 @@ SERVERS = {
     "http with a password, nginx": lambda folder: Nginx(folder, user=USER),
     "http without ranges, nginx": lambda folder: Nginx(folder, ranges=False),
     "https, nginx": lambda folder: Nginx(folder, tls=tls()),
+    "https with a client certificate, nginx": lambda folder: Nginx(folder, tls=tls(client_ca="charge-point-ca")),
     "ftp, pyftpdlib": lambda folder: Ftp(folder),
     "ftp with a password, pyftpdlib": lambda folder: Ftp(folder, user=USER),
     "ftp with a password, vsftpd": lambda folder: Vsftpd(folder, user=USER),
@@ -40,7 +51,8 @@ DEVICE_MAPPER = pathlib.Path("/dev/mapper/control")
 
 
 def rauc_version():
-    return subprocess.run(["rauc", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    rauc = os.environ.get("RAUC", "rauc")
+    return subprocess.run([rauc, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
 
 
 def publish(server, version, **options):
@@ -83,7 +95,7 @@ def table_rows(version):
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_server(make_charger, tmp_path, name):
-    charger = charger_that(make_charger, "auto", ca_file=ca_file())
+    charger = charger_that(make_charger, "auto", ca_file=ca_file(), **client_key())
     cells = []
     with SERVERS[name](tmp_path / "server") as server:
         for number, kind in enumerate(FORMATS, 1):
@@ -96,3 +108,31 @@ def test_server(make_charger, tmp_path, name):
 
 def test_the_table_has_no_other_rows():
     assert list(table_rows(rauc_version())) == list(SERVERS)
+
+
+# ----------------------------------------------------------------------------------------------- the way to go
+
+def test_what_rauc_cannot_is_learned_once_a_boot(make_charger):
+    charger = charger_that(make_charger, "auto")
+    for job, version in enumerate(["2.0.0", "3.0.0"], 1):
+        charger.update(version, signer="foreign")
+        assert charger.wait_end(job) == "InstallationFailed"
+        charger.restart_agent()
+        charger.wait_registered(job + 1)
+    charger.update("4.0.0", signer="foreign")
+    assert charger.wait_end(3) == "InstallationFailed"
+    assert ["next-transport" in events(charger, job) for job in (1, 2, 3)] == [True, False, False]
+    charger.reboot()
+    charger.update("5.0.0")
+    assert charger.play(4) == "Installed"
+    assert "next-transport" in events(charger, 4)
+    assert len(charger.server.requests("5.0.0.raucb")) == 1     # a look at what RAUC can costs no bytes
+
+
+def test_stream_only(make_charger):
+    """RAUC 1.8 cannot, and nothing else was allowed: all retries would end so."""
+    charger = charger_that(make_charger, "stream")
+    charger.update("2.0.0", options="retries=3 interval=3600")
+    assert charger.wait_end() == "InstallationFailed"
+    assert "cannot stream" in reasons(charger)[-1]
+    assert charger.server.requests() == [] and charger.device.slot_version("B") == "0.9.0"

@@ -118,7 +118,7 @@ static void on_done(const char *whole, const char *digest, const GError *error, 
 static void begin(void)
 {
     static const DownloadEvents events = {on_progress, on_done};
-    const DownloadRequest request = {spool_folder, JOB, peer.url, HOLD_MS, budget, boot};
+    const DownloadRequest request = {spool_folder, JOB, peer.url, HOLD_MS, 0, budget, boot};
 
     stop();
     forget();

@@ -124,6 +124,7 @@ START_TEST(test_defaults)
     ck_assert_int_eq(s->data_budget, 0);
     ck_assert_int_eq(s->connect_timeout_s, 20);
     ck_assert_int_eq(s->low_speed_limit, 100);
+    ck_assert_int_eq(s->download_timeout_s, 86400);
     ck_assert_int_eq(s->spread_s, 0);
     ck_assert(!s->give_up_early);
     ck_assert_ptr_null(s->download_ca_file);
@@ -279,9 +280,13 @@ static const struct {
     {"update.spool-directory", "spool", NOT_ABSOLUTE, 0},
     {"download.hold", "0", NULL, 0},
     {"download.hold", "291", NOT("291") SECONDS(0, 290), 0}, /* the kernel gives up at 300 */
-    {"download.read-ahead", "256K", NULL, 262144},
-    {"download.read-ahead", "255K",
-     NOT("255K") "use a size from 256K to 64M (bytes, or with K, M or G)", 0},
+    {"download.read-ahead", "3M", NULL, 3 << 20},
+    {"download.read-ahead", "2M", NOT("2M") "use a size from 3M to 64M (bytes, or with K, M or G)",
+     0},
+    {"download.timeout", "0", NULL, 0},
+    {"download.timeout", "2592001", NOT("2592001") SECONDS(0, 2592000), 0},
+    {"download.known-hosts-file", "/k", NULL, 0},
+    {"download.known-hosts-file", "k", NOT_ABSOLUTE, 0},
     {"download.rate-limit", "50K", NULL, 51200},
     {"download.rate-limit", "-1", NOT("-1") "use a size from 0 to 1024G (bytes, or with K, M or G)",
      0},
@@ -435,6 +440,20 @@ START_TEST(test_unknown_is_a_warning)
     ck_assert_str_eq(text, "U agent.conf:7: charge-point.colour: is not a known key\n"
                            "U agent.conf:9: update.signed: is not a known key\n"
                            "U agent.conf:10: gateway: is not a known group\n");
+}
+END_TEST
+
+START_TEST(test_transfers_go_together)
+{
+#define NO_PROXY                                                                                   \
+    "agent.conf:8: download.proxy: is not a proxy, use [http|https|socks5]://[USER:PASSWORD@]"     \
+    "HOST[:PORT] with percent-encoded characters\n"
+    put("agent.conf", REQUIRED "[download]\nproxy=ftp://proxy:1\n");
+    assert_problems(NO_PROXY);
+    put("agent.conf", REQUIRED "[download]\nproxy=http://user:s3#cret@proxy:1\nrate-limit=150\n");
+    assert_problems(NO_PROXY "agent.conf:9: download.rate-limit: is less than twice "
+                             "download.low-speed-limit (100): every connection would count as "
+                             "dead\n");
 }
 END_TEST
 
@@ -765,6 +784,7 @@ static Suite *make_suite(void)
     tcase_add_test(files, test_missing_keys);
     tcase_add_test(files, test_lines);
     tcase_add_test(files, test_unknown_is_a_warning);
+    tcase_add_test(files, test_transfers_go_together);
     tcase_add_test(files, test_fragments);
     tcase_add_test(files, test_fragment_problems);
     tcase_add_test(files, test_too_many_fragments);

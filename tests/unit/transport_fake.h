@@ -141,6 +141,12 @@ void download_free(Download *download)
     g_free(download);
 }
 
+void download_position(const Download *download, gint64 *ret_bytes, gint64 *ret_size)
+{
+    *ret_bytes = download->received;
+    *ret_size = -1;
+}
+
 gint64 download_received(const Download *download)
 {
     return download->received;

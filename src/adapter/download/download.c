@@ -23,11 +23,12 @@ struct _Download {
     Transfers *transfers;
     Clock *clock;
     char *directory, *url, *boot_id;
-    gint64 job, hold_ms, budget;
+    gint64 job, hold_ms, timeout_ms, budget;
     DownloadEvents events;
     gpointer user_data;
 
     guint first_step; /* idle source */
+    guint timeout;    /* timer */
     Spool *spool;
     Part *part;
     SpoolInfo info;
@@ -60,6 +61,7 @@ static gboolean local_error(GError **error, const char *format, ...)
 static void close_all(Download *download)
 {
     g_clear_handle_id(&download->first_step, g_source_remove);
+    clock_timer_clear(download->clock, &download->timeout);
     g_clear_pointer(&download->fetch, fetch_cancel);
     g_clear_pointer(&download->part, part_free);
     g_clear_pointer(&download->spool, spool_free);
@@ -289,6 +291,7 @@ static void fetch(Download *download)
         .length = -1,
         .file = &download->info.file,
         .hold_ms = download->hold_ms,
+        .sure = TRUE,
     };
 
     download->begun = FALSE;
@@ -421,6 +424,16 @@ static gboolean look_at_spool(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
+static void took_too_long(gpointer user_data)
+{
+    Download *download = user_data;
+    g_autoptr(GError) error = g_error_new(TRANSFER_ERROR, TRANSFER_ERROR_NETWORK,
+                                          "the download took longer than %" G_GINT64_FORMAT " s",
+                                          download->timeout_ms / 1000);
+
+    end(download, error, 0);
+}
+
 Download *download_begin(Transfers *transfers, Clock *clock, const DownloadRequest *request,
                          const DownloadEvents *events, gpointer user_data)
 {
@@ -432,6 +445,7 @@ Download *download_begin(Transfers *transfers, Clock *clock, const DownloadReque
     download->job = request->job;
     download->url = g_strdup(request->url);
     download->hold_ms = request->hold_ms;
+    download->timeout_ms = request->timeout_ms;
     download->budget = request->budget;
     download->boot_id = g_strdup(request->boot_id);
     download->events = *events;
@@ -439,6 +453,8 @@ Download *download_begin(Transfers *transfers, Clock *clock, const DownloadReque
     download->info = SPOOL_INFO_NONE;
     download->progress_ms = -PROGRESS_MS;
     download->first_step = g_idle_add(look_at_spool, download);
+    if (download->timeout_ms > 0)
+        clock_timer_set(clock, &download->timeout, download->timeout_ms, took_too_long, download);
     return download;
 }
 
@@ -452,6 +468,12 @@ void download_free(Download *download)
     g_free(download->url);
     g_free(download->boot_id);
     g_free(download);
+}
+
+void download_position(const Download *download, gint64 *ret_bytes, gint64 *ret_size)
+{
+    *ret_bytes = download->part ? part_length(download->part) : 0;
+    *ret_size = download->info.file.size;
 }
 
 gint64 download_received(const Download *download)

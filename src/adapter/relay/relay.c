@@ -195,6 +195,8 @@ static void ask_bundle(RelayJob *job, const RelayRequest *request)
         relay_answer_status(job, 400, -1);
     } else if (relay->local_fd >= 0) {
         relay_local_serve(job, request->head);
+    } else if (!job->ranged && !request->head && relay->served > 0) {
+        relay_answer_status(job, 404, -1); /* RAUC streams: this is somebody else */
     } else if (!job->ranged && !request->head) {
         g_autoptr(GError) error =
             g_error_new_literal(RELAY_ERROR, RELAY_ERROR_WHOLE,
@@ -356,6 +358,7 @@ void relay_state(const Relay *relay, RelayState *ret_state)
         .requests = relay->requests + requests,
         .asked = relay->asked,
         .last_ms = relay->last_ms,
+        .retry_after_s = relay->failure != NULL ? relay->retry_after_s : 0,
         .trouble = trouble(relay),
     };
 }

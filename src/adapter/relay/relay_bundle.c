@@ -113,10 +113,11 @@ static void judge(Relay *relay, const GError *error)
     }
 }
 
-static void on_done(const GError *error, G_GNUC_UNUSED guint retry_after_s, gpointer user_data)
+static void on_done(const GError *error, guint retry_after_s, gpointer user_data)
 {
     Relay *relay = user_data;
 
+    relay->retry_after_s = retry_after_s;
     relay_count(relay);
     if (error == NULL && fetch_requests(relay->fetch) == 1)
         relay_window_measured(&relay->window, fetch_received(relay->fetch),

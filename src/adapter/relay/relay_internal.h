@@ -45,6 +45,7 @@ struct _Relay {
     guint requests, requests_counted;
     gint64 first_byte_ms;
     GError *failure;
+    guint retry_after_s; /* of the failure */
     gboolean known_told, failure_told;
     guint telling; /* source */
 

@@ -95,10 +95,11 @@ static void wait_a_while(Relay *relay, const GError *error)
     clock_timer_set(relay->clock, &relay->chunk_retry, relay->chunk_backoff_ms, again, relay);
 }
 
-static void store_done(const GError *error, G_GNUC_UNUSED guint retry_after_s, gpointer user_data)
+static void store_done(const GError *error, guint retry_after_s, gpointer user_data)
 {
     Relay *relay = user_data;
 
+    relay->retry_after_s = retry_after_s;
     relay_count(relay);
     relay_end_fetch(relay);
     if (error != NULL)

@@ -269,7 +269,7 @@ static gint64 retry_at_after_start(const Firmware *firmware)
     gint64 interval_ms = (gint64)job->retry_interval_s * 1000;
 
     if (g_strcmp0(job->retry_boot_id, firmware->config.boot_id) == 0)
-        return MIN(job->retry_boottime_ms, now(firmware) + interval_ms);
+        return MIN(job->retry_boottime_ms, now(firmware) + FIRMWARE_MAX_RETRY_WAIT_MS);
     return now(firmware) + interval_ms;
 }
 
@@ -308,7 +308,7 @@ void firmware_start(Firmware *firmware)
     firmware->started = TRUE;
     firmware_learned(firmware, firmware->config.boot_id);
     download_clean(firmware->config.spool_directory, firmware->job ? firmware->job->id : 0);
-    firmware_adopt_relay(firmware);
+    firmware_adopt(firmware);
     if (firmware->job) {
         firmware->job_at_start = TRUE;
         if (firmware->job->state == JOB_RETRY_WAIT)

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "adapter/bundle.h"
 #include "adapter/download.h"
 #include "adapter/relay.h"
 #include "behaviour/firmware.h"
@@ -36,11 +37,14 @@
 #define FIRMWARE_BLOCKED_LOOK_MS      10000 /* what is overdue waits for something that will tell */
 #define FIRMWARE_MAX_RETRIES          100
 #define FIRMWARE_MAX_RETRY_INTERVAL_S 86400
-#define FIRMWARE_MAX_WAKE_MS          3600000
+#define FIRMWARE_MAX_RETRY_WAIT_MS                                                                 \
+    86400000 /* of the CSMS's interval, or the server's Retry-After */
+#define FIRMWARE_MAX_WAKE_MS 3600000
 
 /* How fast a transfer is: the bytes of the last ten seconds or so. */
 typedef struct {
     gint64 since_ms, since_bytes; /* boottime; where the present measurement began */
+    gint64 noted_ms;              /* when bytes came last */
     gint64 rate;                  /* bytes/s */
     guint tenths_told;            /* of the size, in the log */
 } TransferRate;
@@ -97,9 +101,10 @@ struct _Firmware {
     /* how the bundle comes (transport.c) */
     gboolean cannot_stream; /* this RAUC, learned in this boot */
     Download *download;
-    gint64 download_bytes, download_size;
-    gboolean fetched;    /* the bundle is whole in the spool */
-    char *bundle_sha256; /* of what was downloaded */
+    gint64 fetched_before; /* by the attempt under way, before this process began */
+    gint64 fetched_kept;   /* what the store knows of it */
+    gboolean fetched;      /* the bundle is whole in the spool */
+    char *bundle_sha256;   /* of what was downloaded */
     GError *fetch_error;
     guint retry_after_s; /* what the server asked for */
     Relay *relay;
@@ -163,7 +168,7 @@ void firmware_learned(Firmware *firmware, const char *boot_id); /* at start, wha
 void firmware_fetch(Firmware *firmware); /* begins or goes on with the own download */
 /* What InstallBundle gets, g_free(); opens the relay.  NULL: RAUC_ERROR. */
 char *firmware_open_source(Firmware *firmware, GError **error);
-void firmware_adopt_relay(Firmware *firmware); /* after a restart, before RAUC asks again */
+void firmware_adopt(Firmware *firmware); /* after a restart, before RAUC asks again */
 gboolean firmware_abort_relay(Firmware *firmware,
                               const char *why); /* FALSE: there is none, or it is done already */
 void firmware_drop_transport(Firmware *firmware, JobState state); /* what `state` has no use for */
@@ -171,10 +176,13 @@ void firmware_drop_transport(Firmware *firmware, JobState state); /* what `state
 GError *firmware_true_error(Firmware *firmware, const GError *error);
 gint64
 firmware_relay_moved_ms(const Firmware *firmware); /* boottime of its last byte to RAUC; -1 */
-gboolean firmware_has_other_way(const Firmware *firmware); /* another transport is left */
+gboolean firmware_has_other_way(const Firmware *firmware,
+                                const GError *error); /* another transport is left */
 gboolean firmware_is_hopeless(const Firmware *firmware,
                               const GError *error);      /* no further attempt */
 gint64 firmware_fetched_bytes(const Firmware *firmware); /* in this attempt */
+
+void firmware_keep_fetched(Firmware *firmware); /* for the data budget, over a crash */
 
 /* progress.c */
 void firmware_note_transfer(Firmware *firmware);

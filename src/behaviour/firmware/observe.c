@@ -137,7 +137,10 @@ static Finding observe_retry_wait(const Firmware *firmware)
 static Finding observe_downloading(const Firmware *firmware)
 {
     if (firmware->fetched)
-        return (Finding){JOB_EVENT_FETCH_OK, g_strdup_printf("sha256=%s", firmware->bundle_sha256)};
+        return (Finding){JOB_EVENT_FETCH_OK,
+                         g_strdup_printf("%" G_GINT64_FORMAT " bytes fetched, sha256=%s",
+                                         firmware_fetched_bytes(firmware),
+                                         firmware->bundle_sha256)};
     if (!firmware->fetch_error)
         return NOTHING;
     return (Finding){firmware_last_attempt(firmware) ? JOB_EVENT_FETCH_FAIL_LAST
@@ -194,7 +197,7 @@ static Finding observe_installing(const Firmware *firmware)
     if (firmware->attempt != ATTEMPT_ENDED || !firmware->status)
         return NOTHING;
     end.last = firmware_last_attempt(firmware);
-    end.other_way = firmware_has_other_way(firmware);
+    end.other_way = firmware_has_other_way(firmware, firmware->attempt_error);
     finding.event = verdict_on_attempt(firmware->job, &seen, &end, &finding.reason);
     return finding;
 }

@@ -11,10 +11,9 @@ static gboolean position(const Firmware *firmware, FirmwareTransfer *transfer)
     RelayState state;
 
     if (firmware->download) {
-        *transfer = (FirmwareTransfer){.way = "download",
-                                       .bytes = firmware->download_bytes,
-                                       .size = firmware->download_size,
-                                       .trouble = download_trouble(firmware->download)};
+        *transfer =
+            (FirmwareTransfer){.way = "download", .trouble = download_trouble(firmware->download)};
+        download_position(firmware->download, &transfer->bytes, &transfer->size);
         return TRUE;
     }
     if (!firmware->relay)
@@ -27,13 +26,19 @@ static gboolean position(const Firmware *firmware, FirmwareTransfer *transfer)
     return TRUE;
 }
 
+/* Nothing has come for so long that the rate says nothing. */
+static gboolean is_stale(const Firmware *firmware)
+{
+    return clock_boottime_ms(firmware->clock) - firmware->rate.noted_ms > RATE_WINDOW_MS;
+}
+
 gboolean firmware_transfer(const Firmware *firmware, FirmwareTransfer *ret_transfer)
 {
     FirmwareTransfer transfer;
 
     if (!position(firmware, &transfer))
         return FALSE;
-    transfer.rate = transfer.trouble ? 0 : firmware->rate.rate;
+    transfer.rate = transfer.trouble || is_stale(firmware) ? 0 : firmware->rate.rate;
     transfer.left_s = transfer.rate > 0 && transfer.size >= 0
                           ? (transfer.size - transfer.bytes) / transfer.rate
                           : -1;
@@ -46,7 +51,7 @@ static void measure(TransferRate *rate, gint64 now_ms, gint64 bytes)
     gint64 elapsed = now_ms - rate->since_ms;
 
     if (rate->since_ms == 0 || bytes < rate->since_bytes) { /* another attempt */
-        *rate = (TransferRate){.since_ms = now_ms, .since_bytes = bytes};
+        *rate = (TransferRate){.since_ms = now_ms, .since_bytes = bytes, .noted_ms = now_ms};
         return;
     }
     if (elapsed >= 1000 && rate->rate == 0)
@@ -65,6 +70,8 @@ void firmware_note_transfer(Firmware *firmware)
 
     if (!position(firmware, &transfer))
         return;
+    firmware_keep_fetched(firmware);
+    firmware->rate.noted_ms = clock_boottime_ms(firmware->clock);
     measure(&firmware->rate, clock_boottime_ms(firmware->clock), transfer.bytes);
     if (transfer.size <= 0)
         return;

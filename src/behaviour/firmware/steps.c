@@ -80,6 +80,7 @@ static void enter_state(Firmware *firmware, const JobStep *step)
     firmware->stalled = firmware->adopted = firmware->relay_lost = firmware->fetched = FALSE;
     g_clear_error(&firmware->fetch_error);
     firmware->retry_after_s = 0;
+    firmware->fetched_before = firmware->fetched_kept = 0;
     firmware->rate = (TransferRate){0};
     firmware_drop_transport(firmware, state);
     firmware->writing = firmware->percent_seen = FALSE;
@@ -118,7 +119,7 @@ static void fill_facts(Firmware *firmware, JobEvent event, const char *reason,
         .now_ms = clock_best_ms(firmware->clock),
         .reason = reason,
         .report_before_reboot = firmware->config.report_before_reboot,
-        .fetched_bytes = firmware_fetched_bytes(firmware),
+        .fetched_bytes = firmware->fetched_before + firmware_fetched_bytes(firmware),
         .firmware_version = firmware->config.firmware_version,
     };
     ret_facts->retry_boottime_ms =

@@ -13,6 +13,9 @@
 /* Names in the agent's table of values. */
 #define VALUE_CANNOT_STREAM "rauc-cannot-stream-boot-id"
 #define VALUE_RELAY         "relay"
+#define VALUE_FETCHED       "fetched"
+
+#define FETCHED_KEEP_BYTES (1 << 20) /* with a data budget, how much of it a crash may forget */
 
 gboolean firmware_is_local(const Job *job)
 {
@@ -52,11 +55,42 @@ void firmware_learned(Firmware *firmware, const char *boot_id)
         firmware->config.transport == FIRMWARE_TRANSPORT_AUTO && g_strcmp0(value, boot_id) == 0;
 }
 
+/* ------------------------------------------------------------------------------------------------------
+ * what was fetched */
+
+/* "JOB BEFORE BYTES": the attempt under way, whose bytes are not in the job's row yet.  Without a budget it is not worth a
+ * write. */
+void firmware_keep_fetched(Firmware *firmware)
+{
+    gint64 fetched = firmware->fetched_before + firmware_fetched_bytes(firmware);
+    g_autofree char *text = NULL;
+
+    if (firmware->config.data_budget == 0 || fetched - firmware->fetched_kept < FETCHED_KEEP_BYTES)
+        return;
+    firmware->fetched_kept = fetched;
+    text = g_strdup_printf("%" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT,
+                           firmware->job->id, firmware->job->fetched_bytes, fetched);
+    keep(firmware, VALUE_FETCHED, text);
+}
+
+/* After a restart in mid-attempt. */
+static void recall_fetched(Firmware *firmware)
+{
+    g_autofree char *text = kept(firmware, VALUE_FETCHED);
+    g_auto(GStrv) words = text ? g_strsplit(text, " ", 3) : NULL;
+
+    if (words && g_strv_length(words) == 3 &&
+        g_ascii_strtoll(words[0], NULL, 10) == firmware->job->id &&
+        g_ascii_strtoll(words[1], NULL, 10) == firmware->job->fetched_bytes)
+        firmware->fetched_before = firmware->fetched_kept = g_ascii_strtoll(words[2], NULL, 10);
+}
+
 static gint64 budget_left(const Firmware *firmware)
 {
     if (firmware->config.data_budget == 0)
         return -1;
-    return MAX(firmware->config.data_budget - firmware->job->fetched_bytes, 0);
+    return MAX(
+        firmware->config.data_budget - firmware->job->fetched_bytes - firmware->fetched_before, 0);
 }
 
 /* -----------------------------------------------------------------------------------------------
@@ -66,10 +100,21 @@ static void download_progress(gint64 bytes, gint64 size, gpointer user_data)
 {
     Firmware *firmware = user_data;
 
-    firmware->download_bytes = bytes;
-    firmware->download_size = size;
+    (void)bytes, (void)size;
     firmware_note_transfer(firmware);
     firmware->events.changed(firmware->user_data);
+}
+
+/* In words, for whoever reads the log: RAUC installs it all the same. */
+static void warn_of_plain(const Firmware *firmware, const char *path)
+{
+    gint64 bytes, size;
+
+    download_position(firmware->download, &bytes, &size);
+    if (MAX(bytes, size) > BUNDLE_PLAIN_MAX && bundle_format(path) == BUNDLE_PLAIN)
+        g_warning("job=%" G_GINT64_FORMAT " the bundle is plain and larger than 2 GB: RAUC before "
+                  "1.15.2 checks only a part of it (CVE-2026-34155); use format=verity",
+                  firmware->job->id);
 }
 
 static void download_done(const char *path, const char *sha256, const GError *error,
@@ -83,6 +128,7 @@ static void download_done(const char *path, const char *sha256, const GError *er
     } else {
         g_message("job=%" G_GINT64_FORMAT " downloaded %s sha256=%s", firmware->job->id, path,
                   sha256);
+        warn_of_plain(firmware, path);
         firmware->fetched = TRUE;
         g_free(firmware->bundle_sha256);
         firmware->bundle_sha256 = g_strdup(sha256);
@@ -99,6 +145,7 @@ void firmware_fetch(Firmware *firmware)
                                .job = firmware->job->id,
                                .url = url,
                                .hold_ms = firmware->config.hold_ms,
+                               .timeout_ms = firmware->config.download_timeout_ms,
                                .budget = budget_left(firmware),
                                .boot_id = firmware->config.boot_id};
 
@@ -108,8 +155,6 @@ void firmware_fetch(Firmware *firmware)
         firmware->fetch_error = g_error_new_literal(TRANSFER_ERROR, TRANSFER_ERROR_URL, reason);
         return;
     }
-    firmware->download_bytes = 0;
-    firmware->download_size = -1;
     firmware->download =
         download_begin(firmware->transfers, firmware->clock, &request, &EVENTS, firmware);
 }
@@ -200,14 +245,18 @@ char *firmware_open_source(Firmware *firmware, GError **error)
     return g_strdup(relay_url(firmware->relay));
 }
 
-/* RAUC asks again for about five seconds, then its stream is lost. */
-void firmware_adopt_relay(Firmware *firmware)
+/* RAUC asks again for about five seconds, then its stream is lost.  Where the job is being taken back, it has to hear a no. */
+void firmware_adopt(Firmware *firmware)
 {
     RelayPlace place = {.file = TRANSFER_FILE_UNKNOWN};
     g_autoptr(GError) error = NULL;
+    gboolean wanted = firmware->job && (firmware->job->state == JOB_INSTALLING ||
+                                        firmware->job->state == JOB_UNDOING);
 
-    if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
-        firmware_is_local(firmware->job) || firmware->job->transport == JOB_TRANSPORT_DOWNLOAD ||
+    if (firmware->job)
+        recall_fetched(firmware);
+    if (!wanted || firmware_is_local(firmware->job) ||
+        firmware->job->transport == JOB_TRANSPORT_DOWNLOAD ||
         g_strcmp0(firmware->job->boot_id, firmware->config.boot_id) != 0)
         return;
     if (!recall_place(firmware, &place))
@@ -216,6 +265,8 @@ void firmware_adopt_relay(Firmware *firmware)
     if (firmware->relay_lost)
         g_warning("job=%" G_GINT64_FORMAT " the stream is lost: %s", firmware->job->id,
                   error->message);
+    if (firmware->job->state == JOB_UNDOING)
+        firmware_abort_relay(firmware, "cancelled");
     relay_place_clear(&place);
 }
 
@@ -233,13 +284,60 @@ gboolean firmware_abort_relay(Firmware *firmware, const char *why)
 /* -----------------------------------------------------------------------------------------------
  * how it ended */
 
-static GError *cannot_stream(Firmware *firmware)
+/* What is to be changed when no other way is left. */
+static const char *advice(const Firmware *firmware)
+{
+    if (firmware->job->transport == JOB_TRANSPORT_STORE)
+        return "; give RAUC a store of its own ([casync] store-path) or a bundle with its image in "
+               "it";
+    return firmware->config.transport == FIRMWARE_TRANSPORT_STREAM
+               ? "; set [update] transport=auto or download"
+               : "";
+}
+
+static GError *not_streamed(const Firmware *firmware, const char *why)
+{
+    return g_error_new(RAUC_ERROR, RAUC_ERROR_STREAM, "%s%s", why, advice(firmware));
+}
+
+static GError *cannot_stream(Firmware *firmware, const char *why)
 {
     if (!firmware->cannot_stream && firmware->config.transport == FIRMWARE_TRANSPORT_AUTO) {
         firmware->cannot_stream = TRUE;
         keep(firmware, VALUE_CANNOT_STREAM, firmware->config.boot_id);
     }
-    return g_error_new_literal(RAUC_ERROR, RAUC_ERROR_STREAM, "this RAUC cannot stream");
+    return not_streamed(firmware, why);
+}
+
+/* RAUC knows only the relay's address, and nobody else has to. */
+static GError *without_secret(const Firmware *firmware, const GError *error)
+{
+    GError *told = g_error_copy(error);
+    g_auto(GStrv) parts = NULL;
+
+    if (!firmware->relay)
+        return told;
+    parts = g_strsplit(error->message, relay_url(firmware->relay), -1);
+    g_free(told->message);
+    told->message = g_strjoinv("(relay)", parts);
+    return told;
+}
+
+static GError *from_relay(Firmware *firmware, const GError *failure)
+{
+    RelayState state;
+
+    if (failure->domain == RELAY_ERROR)
+        return cannot_stream(firmware, "this RAUC cannot stream");
+    relay_state(firmware->relay, &state);
+    firmware->retry_after_s = state.retry_after_s;
+    /* A server that makes no sense of ranges may still have the file as a whole. */
+    if (failure->code == TRANSFER_ERROR_RANGES ||
+        (failure->code == TRANSFER_ERROR_PROTOCOL && firmware_has_other_way(firmware, NULL)))
+        return not_streamed(firmware, failure->message);
+    g_clear_error(&firmware->fetch_error);
+    firmware->fetch_error = g_error_copy(failure);
+    return g_error_new_literal(RAUC_ERROR, RAUC_ERROR_RETRIEVAL, failure->message);
 }
 
 GError *firmware_true_error(Firmware *firmware, const GError *error)
@@ -248,21 +346,18 @@ GError *firmware_true_error(Firmware *firmware, const GError *error)
 
     if (!error)
         return NULL;
-    if (g_error_matches(failure, RELAY_ERROR, RELAY_ERROR_WHOLE))
-        return cannot_stream(firmware);
-    if (g_error_matches(failure, TRANSFER_ERROR, TRANSFER_ERROR_RANGES))
-        return g_error_new_literal(RAUC_ERROR, RAUC_ERROR_STREAM, failure->message);
-    if (failure) {
-        g_clear_error(&firmware->fetch_error);
-        firmware->fetch_error = g_error_copy(failure);
-        return g_error_new_literal(RAUC_ERROR, RAUC_ERROR_RETRIEVAL, failure->message);
-    }
+    if (failure)
+        return from_relay(firmware, failure);
+    if (error->code == RAUC_ERROR_STREAM)
+        return strstr(error->message, "nbd") ? cannot_stream(firmware, error->message)
+                                             : not_streamed(firmware, error->message);
     /* The agent was away while RAUC asked: not the attempt's fault. */
-    if (firmware->adopted && error->code == RAUC_ERROR_COPY &&
+    if (firmware->adopted &&
+        (error->code == RAUC_ERROR_COPY || error->code == RAUC_ERROR_RETRIEVAL) &&
         (firmware->relay || firmware->relay_lost))
-        return g_error_new(RAUC_ERROR, RAUC_ERROR_BUSY,
-                           "the stream was lost when the agent restarted: %s", error->message);
-    return g_error_copy(error);
+        return g_error_new_literal(RAUC_ERROR, RAUC_ERROR_BUSY,
+                                   "the stream was lost when the agent restarted");
+    return without_secret(firmware, error);
 }
 
 gint64 firmware_relay_moved_ms(const Firmware *firmware)
@@ -277,24 +372,31 @@ gint64 firmware_relay_moved_ms(const Firmware *firmware)
 
 /* A bundle that cannot be streamed is downloaded, unless that is forbidden; one that is downloaded and
  * wants its casync store gets it through the relay. */
-gboolean firmware_has_other_way(const Firmware *firmware)
+gboolean firmware_has_other_way(const Firmware *firmware, const GError *error)
 {
     if (firmware_is_local(firmware->job))
         return FALSE;
     if (firmware->job->transport == JOB_TRANSPORT_STREAM)
         return firmware->config.transport == FIRMWARE_TRANSPORT_AUTO;
     return firmware->job->transport == JOB_TRANSPORT_DOWNLOAD &&
-           g_error_matches(firmware->attempt_error, RAUC_ERROR, RAUC_ERROR_STORE);
+           g_error_matches(error, RAUC_ERROR, RAUC_ERROR_STORE);
 }
 
 gboolean firmware_is_hopeless(const Firmware *firmware, const GError *error)
 {
+    g_autofree char *reason = NULL;
+    g_autofree char *url = NULL;
+
     if (!error || error->domain != TRANSFER_ERROR)
         return FALSE;
-    if (error->code == TRANSFER_ERROR_URL || error->code == TRANSFER_ERROR_BUDGET)
+    if (error->code == TRANSFER_ERROR_BUDGET)
+        return TRUE;
+    url = location_to_url(firmware->job->location, &reason);
+    if (!url)
         return TRUE;
     return firmware->config.give_up_early &&
-           (error->code == TRANSFER_ERROR_REFUSED || error->code == TRANSFER_ERROR_TLS);
+           (error->code == TRANSFER_ERROR_REFUSED || error->code == TRANSFER_ERROR_TLS ||
+            error->code == TRANSFER_ERROR_URL);
 }
 
 gint64 firmware_fetched_bytes(const Firmware *firmware)
