@@ -166,6 +166,10 @@ class Charger:
         """The booted slot is marked good, and RAUC has nothing to do."""
         wait_until(lambda: self.status()["boot-marked-good"], "the mark of this boot")
 
+    def wait_rauc_restarted(self):
+        """The agent has restarted RAUC, which is back; what was held of the old one is gone."""
+        self.wait_log(f"`{self.device.restart_command}` exited with 0")
+
     # -------------------------------------------------------------------------------------------------- CSMS
 
     def boots(self):

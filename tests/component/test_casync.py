@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """casync bundles: a small file and, beside its URL, a store of chunks that RAUC reads while it writes the slot."""
+import os
+import pathlib
 import re
+import signal
 
 import pytest
 
@@ -8,7 +11,7 @@ from charger import BUILD
 from fetching import MIB, NO_INSTALL, USER, ask, ca_file, charger_that, events, expect_installed, in_spool, reasons
 from liar import Liar, head
 from servers import Link, Nginx, Tls
-from simdevice import fixtures
+from simdevice import fixtures, wait_until
 
 SIZE = 2 * MIB
 OPTIONS = {"format": "casync", "size": SIZE}
@@ -126,15 +129,36 @@ def test_a_chunk_without_end(make_charger):
     expect_installed(charger, "3.0.0", 2)
 
 
-def test_an_agent_that_dies_in_mid_store(make_charger, tmp_path):
+def children(pid):
+    """All processes below that one."""
+    direct = [int(word) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    return direct + [child for one in direct for child in children(one)]
+
+
+def alive(pid):
+    return pathlib.Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("first", ["RAUC fails", "the agent is back"])
+def test_an_agent_that_dies_in_mid_store(make_charger, tmp_path, first):
     """RAUC's readings end with it: the installation is made again, and no attempt is charged."""
     charger = charger_that(make_charger)
     with Nginx(tmp_path / "web") as server, Link(server, rate=SIZE // 2) as link:
         ask(charger, link.url(publish(server)))
         server.wait_requests(4)
+        readers = children(int((charger.device.root / "rauc.pid").read_text()))
+        if first == "the agent is back":
+            for pid in readers:
+                os.kill(pid, signal.SIGSTOP)
         charger.kill_agent()
         link.rate = 0
+        if first == "RAUC fails":
+            wait_until(lambda: not any(map(alive, readers)), "RAUC's end")
         charger.start_agent()
+        if first == "the agent is back":
+            charger.wait_step("installing -> installing", 3)        # twice writing, and found again
+            for pid in readers:
+                os.kill(pid, signal.SIGCONT)
         expect_installed(charger, **OPTIONS)
         assert len(server.requests("2.0.0.raucb")) == 1
     assert not {"fail", "fail-last"} & set(events(charger)), reasons(charger)

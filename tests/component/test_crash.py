@@ -418,11 +418,11 @@ def test_adopted_install_fails(charger, retries):
 
 def test_adopted_install_stalls(charger):
     """The watchdog is over what was adopted, too."""
-    hold_verb(charger, "set-state", "B", "bad", options="retries=1 interval=0")
+    hold_verb(charger, "set-state", "B", "bad", options="retries=1 interval=3")
     charger.settings["rauc"] = {"silent-timeout": "2"}
     charger.restart_agent()
     charger.wait_log("state=installing -> installing event=resume")
-    wait_until(charger.device.restart_requests, "the restart of RAUC")
+    charger.wait_rauc_restarted()
     charger.device.hold_verb("set-state", False)
     assert charger.play() == "Installed"
     settle(charger, HAPPY)

@@ -47,6 +47,7 @@ def next_update_works(charger, before):
 def expect_old_firmware(charger, untouched=True):
     """Slot A runs and is what the next boot takes; slot B is as it was, or cannot be booted."""
     device = charger.device
+    charger.wait_boot_marked()      # a download does not wait for that
     assert (device.booted, device.primary(), device.attempts_left("A")) == ("A", "A", 3)
     assert not device.reboot_requests()
     if untouched:
@@ -490,8 +491,8 @@ def test_rauc_hangs_once(impatient, call):
     charger = impatient
     charger.wait_boot_marked()
     charger.device.hold_verb(call[0], args=call[1:])
-    charger.update("2.0.0", options="retries=1 interval=1")
-    wait_until(charger.device.restart_requests, "the restart of RAUC")
+    charger.update("2.0.0", options="retries=1 interval=3")
+    charger.wait_rauc_restarted()
     charger.device.hold_verb(call[0], False, call[1:])
     assert charger.play() == "Installed"
     assert charger.statuses() == HAPPY

@@ -208,7 +208,7 @@ def test_cancel(make_charger, name):
     charger = stage.freeze(make_charger)
     charger.ctl("cancel")
     if restarts:
-        charger.wait_log(f"`{charger.device.restart_command}` exited with 0")
+        charger.wait_rauc_restarted()
         stage.thaw(charger)                     # what was held has died with RAUC; the way is free for the undoing
     if name == "confirming":
         charger.wait_step("confirming -> rolling-back")

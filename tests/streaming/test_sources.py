@@ -3,10 +3,45 @@
 import pytest
 
 from components import component
-from fetching import HAPPY, NO_INSTALL, ask, events, expect_installed, reasons
+from fetching import HAPPY, NO_INSTALL, ask, ca_file, charger_that, events, expect_installed, reasons
 from servers import Ftp, Nginx
-from streams import NAME, publish, size_of, streaming_charger
+from streams import LONG, publish, streaming_charger
 
-_component = component("test_sources")
-test_server = _component.test_server
-test_the_table_has_no_other_rows = _component.test_the_table_has_no_other_rows
+sources = component("test_sources")
+FEW = ("http, nginx", "http without ranges, nginx", "ftp without REST, pyftpdlib")      # the others do not differ
+
+
+@pytest.mark.parametrize("kind", ["verity", "plain", "casync"])
+@pytest.mark.parametrize("name", sources.SERVERS)
+def test_server(make_charger, tmp_path, name, kind):
+    if kind != "verity" and name not in FEW and not LONG:
+        pytest.skip("all of the table with LONG=1")
+    charger = charger_that(make_charger, "auto", ca_file=ca_file(), **sources.client_key())
+    with sources.SERVERS[name](tmp_path / "server") as server:
+        ask(charger, sources.publish(server, "2.0.0", format=kind))
+        seen = sources.outcome(charger, 1, "2.0.0", format=kind)
+    cells = sources.table_rows(sources.rauc_version())[name].strip("| ").split(" | ")
+    assert dict(zip(["server", "RAUC", *sources.FORMATS], cells))[kind] == seen
+
+
+def test_the_table_has_no_other_rows():
+    assert list(sources.table_rows(sources.rauc_version())) == list(sources.SERVERS)
+
+
+WITHOUT_RANGES = {
+    "http": (lambda folder: Nginx(folder, ranges=False), "range"),
+    "ftp": (lambda folder: Ftp(folder, rest=False), "REST"),
+}
+
+
+@pytest.mark.parametrize("scheme", WITHOUT_RANGES)
+def test_only_streams_are_wanted_but_there_is_no_way(make_charger, tmp_path, scheme):
+    """The words say what to change; trying again would not help."""
+    make, word = WITHOUT_RANGES[scheme]
+    charger = streaming_charger(make_charger)
+    with make(tmp_path / "server") as server:
+        ask(charger, publish(server), "retries=2 interval=0")
+        assert charger.wait_end() == "InstallationFailed"
+    assert word in reasons(charger)[-1] and "transport" in reasons(charger)[-1], reasons(charger)
+    assert charger.install_calls() == 1 and charger.device.primary() == "A"
+    print(charger.statuses(), reasons(charger))

@@ -139,6 +139,23 @@ START_TEST(retries_then_download_failed)
 }
 END_TEST
 
+/* Nothing was said of it, and there was no download that could have failed. */
+START_TEST(a_local_file_that_rauc_never_had)
+{
+    g_autoptr(Job) failed =
+        WALK(job_in(JOB_SCHEDULED, JOB_WIRE_DOWNLOADED), &FACTS, "", E(DUE_STREAM), E(FAIL_LAST));
+    g_autoptr(Job) cancelled =
+        WALK(job_in(JOB_SCHEDULED, JOB_WIRE_DOWNLOADED), &FACTS, "", E(DUE_STREAM), E(CANCEL));
+    g_autoptr(Job) refused =
+        WALK(job_in(JOB_SCHEDULED, JOB_WIRE_DOWNLOADED), &FACTS, "Installing InstallationFailed",
+             E(DUE_STREAM), E(PERMIT), E(REFUSED));
+
+    ck_assert_int_eq(failed->state, JOB_INSTALL_FAILED);
+    ck_assert_int_eq(cancelled->state, JOB_CANCELLED);
+    ck_assert_int_eq(refused->state, JOB_INSTALL_FAILED);
+}
+END_TEST
+
 START_TEST(after_installing_only_installation_failed)
 {
     g_autoptr(Job) job =
@@ -279,6 +296,7 @@ int main(void)
     tcase_add_test(tests, own_download_path);
     tcase_add_test(tests, before_reboot_reports_at_activation_and_nothing_after);
     tcase_add_test(tests, retries_then_download_failed);
+    tcase_add_test(tests, a_local_file_that_rauc_never_had);
     tcase_add_test(tests, after_installing_only_installation_failed);
     tcase_add_test(tests, refused_fills_the_wire);
     tcase_add_test(tests, invalid_signature_never_after_installing);

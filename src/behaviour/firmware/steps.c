@@ -91,7 +91,10 @@ static void enter_state(Firmware *firmware, const JobStep *step)
     firmware->reboot_asked = 0;
     firmware->reboot_asked_ms = -1;
     firmware->retry_at_ms = state == JOB_RETRY_WAIT ? step->job->retry_boottime_ms : -1;
-    firmware_forget_status(firmware);
+    /* What led to these still holds when RAUC is called or the reboot asked for: an install in between would change RAUC's
+     * presence, and that forgets it. */
+    if (state != JOB_INSTALLING && state != JOB_REBOOT_WAIT && state != JOB_REBOOTING)
+        firmware_forget_status(firmware);
 }
 
 static void adopt_step(Firmware *firmware, JobStep *step)

@@ -340,6 +340,12 @@ static GError *from_relay(Firmware *firmware, const GError *failure)
     return g_error_new_literal(RAUC_ERROR, RAUC_ERROR_RETRIEVAL, failure->message);
 }
 
+static gboolean is_of_transfer(const GError *error)
+{
+    return error->code == RAUC_ERROR_COPY || error->code == RAUC_ERROR_RETRIEVAL ||
+           error->code == RAUC_ERROR_STORE;
+}
+
 GError *firmware_true_error(Firmware *firmware, const GError *error)
 {
     const GError *failure = firmware->relay ? relay_failure(firmware->relay) : NULL;
@@ -352,9 +358,7 @@ GError *firmware_true_error(Firmware *firmware, const GError *error)
         return strstr(error->message, "nbd") ? cannot_stream(firmware, error->message)
                                              : not_streamed(firmware, error->message);
     /* The agent was away while RAUC asked: not the attempt's fault. */
-    if (firmware->adopted &&
-        (error->code == RAUC_ERROR_COPY || error->code == RAUC_ERROR_RETRIEVAL) &&
-        (firmware->relay || firmware->relay_lost))
+    if (firmware->adopted && is_of_transfer(error) && (firmware->relay || firmware->relay_lost))
         return g_error_new_literal(RAUC_ERROR, RAUC_ERROR_BUSY,
                                    "the stream was lost when the agent restarted");
     return without_secret(firmware, error);
