@@ -131,7 +131,8 @@ def test_a_chunk_without_end(make_charger):
 
 def children(pid):
     """All processes below that one."""
-    direct = [int(word) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    direct = [int(word) for task in tasks for word in task.read_text().split()]
     return direct + [child for one in direct for child in children(one)]
 
 
@@ -139,29 +140,50 @@ def alive(pid):
     return pathlib.Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.parametrize("first", ["RAUC fails", "the agent is back"])
-def test_an_agent_that_dies_in_mid_store(make_charger, tmp_path, first):
-    """RAUC's readings end with it: the installation is made again, and no attempt is charged."""
+def in_mid_store(charger, server, link):
+    """A job whose RAUC reads the store; returns its readers, casync last."""
+    ask(charger, link.url(publish(server)))
+    server.wait_requests(4)
+    readers = children(int((charger.device.root / "rauc.pid").read_text()))
+    assert readers
+    return readers[::-1]
+
+
+def expect_not_charged(charger, server):
+    expect_installed(charger, **OPTIONS)
+    assert len(server.requests("2.0.0.raucb")) == 1
+    assert not {"fail", "fail-last"} & set(events(charger)), reasons(charger)
+
+
+def test_an_agent_that_dies_and_rauc_fails(make_charger, tmp_path):
     charger = charger_that(make_charger)
     with Nginx(tmp_path / "web") as server, Link(server, rate=SIZE // 2) as link:
-        ask(charger, link.url(publish(server)))
-        server.wait_requests(4)
-        readers = children(int((charger.device.root / "rauc.pid").read_text()))
-        if first == "the agent is back":
-            for pid in readers:
-                os.kill(pid, signal.SIGSTOP)
+        readers = in_mid_store(charger, server, link)
         charger.kill_agent()
         link.rate = 0
-        if first == "RAUC fails":
-            wait_until(lambda: not any(map(alive, readers)), "RAUC's end")
+        wait_until(lambda: not any(map(alive, readers)), "RAUC's readers to end")
         charger.start_agent()
-        if first == "the agent is back":
-            charger.wait_step("installing -> installing", 3)        # twice writing, and found again
-            for pid in readers:
-                os.kill(pid, signal.SIGCONT)
-        expect_installed(charger, **OPTIONS)
-        assert len(server.requests("2.0.0.raucb")) == 1
-    assert not {"fail", "fail-last"} & set(events(charger)), reasons(charger)
+        expect_not_charged(charger, server)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_agent_that_is_back_before_rauc_notices(make_charger, tmp_path, fails):
+    """The relay listens where it did, and the installation goes on; if it fails after all, that is not charged."""
+    charger = charger_that(make_charger)
+    with Nginx(tmp_path / "web") as server, Link(server, rate=SIZE // 2) as link:
+        readers = in_mid_store(charger, server, link)
+        for pid in readers:
+            os.kill(pid, signal.SIGSTOP)
+        charger.restart_agent()
+        link.rate = 0
+        charger.wait_step("installing -> installing", 3)        # writing, without and with the store; found again
+        if fails:
+            os.kill(readers[0], signal.SIGKILL)
+        for pid in readers:
+            os.kill(pid, signal.SIGCONT)
+        expect_not_charged(charger, server)
+    if fails:
+        assert "interrupted" in events(charger)
 
 
 def test_the_relay_is_gone_afterwards(make_charger, tmp_path):

@@ -46,6 +46,7 @@ SERVERS = {
 WHY = {     # the words of the history, and those of the table
     "Failed to open /dev/mapper/control": "no device mapper",
     "the server refuses the user or the password": "TLS only as ftps://",
+    "give RAUC a store of its own": "RAUC needs a store of its own",
 }
 DEVICE_MAPPER = pathlib.Path("/dev/mapper/control")
 

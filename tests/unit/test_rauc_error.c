@@ -61,7 +61,7 @@ static const struct {
     {RAUC_ERROR_COPY, "Installation error: Failed updating slot rootfs.1: Failed splicing data: "
                       "Error writing to file descriptor: Input/output error"},
     {RAUC_ERROR_STORE, "Installation error: Failed updating slot rootfs.1: failed to run "
-                           "casync extract: Child process exited with code 1"},
+                       "casync extract: Child process exited with code 1"},
     /* RAUC's own state */
     {RAUC_ERROR_BUSY, "Already processing a different method"},
     {RAUC_ERROR_BUSY, "already processing a different method"},
