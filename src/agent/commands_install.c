@@ -152,7 +152,7 @@ static int watch_job(Watch *watch)
     sigaction(SIGINT, &action, NULL);
     while (!look(watch, &code)) {
         if (!interrupted)
-            g_usleep(LOOK_MS * 1000);
+            g_usleep((gulong)LOOK_MS * 1000);
         if (interrupted) {
             printf("%sthe update goes on as job %" G_GINT64_FORMAT
                    "; while it does, the same command shows it again\n",

@@ -389,7 +389,7 @@ def test_agent_adopts_install(charger):
     for starts in (1, 2):
         charger.restart_agent()
         charger.wait_log("state=installing -> installing event=resume", starts)
-    charger.wait_registered(3)
+        charger.wait_registered(starts + 1)
     assert charger.status()["rauc"] == "installing"
     charger.device.hold_verb("set-state", False)
     assert charger.play() == "Installed"

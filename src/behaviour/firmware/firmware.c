@@ -374,13 +374,15 @@ static gboolean may_be_asked_by_hand(const Firmware *firmware, const FirmwareReq
                                      GError **error)
 {
     g_autofree char *reason = NULL;
-    g_autofree char *url = NULL;
+    /* whether a file is there, RAUC sees */
+    g_autofree char *url =
+        request->location[0] == '/' ? NULL : location_to_url(request->location, &reason);
 
-    if (firmware->job)
+    if (firmware->job) {
+        g_free(reason);
         reason = g_strdup_printf("another update is under way (job %" G_GINT64_FORMAT ", %s)",
                                  firmware->job->id, job_state_name(firmware->job->state));
-    else if (request->location[0] != '/') /* whether a file is there, RAUC sees */
-        url = location_to_url(request->location, &reason);
+    }
     if (!reason)
         return TRUE;
     g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE, reason);

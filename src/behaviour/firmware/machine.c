@@ -5,11 +5,17 @@
  */
 #include "src/behaviour/firmware/machine.h"
 
-static const char *const STATUS[] = {
-    [JOB_WIRE_DOWNLOADING] = "Downloading",
-    [JOB_WIRE_DOWNLOADED] = "Downloaded",
-    [JOB_WIRE_INSTALLING] = "Installing",
-};
+static const char *status_at(JobWire wire)
+{
+    switch (wire) {
+    case JOB_WIRE_DOWNLOADING:
+        return "Downloading";
+    case JOB_WIRE_DOWNLOADED:
+        return "Downloaded";
+    default:
+        return "Installing";
+    }
+}
 
 gboolean job_state_is_active(JobState state)
 {
@@ -60,7 +66,7 @@ static void notify(JobStep *step, JobNote note)
         note = JOB_NOTE_INSTALLATION_FAILED;
     while (job->wire < NOTES[note].need) {
         job->wire++;
-        queue_status(step, STATUS[job->wire]);
+        queue_status(step, status_at(job->wire));
     }
     if (NOTES[note].end) {
         queue_status(step, NOTES[note].end);

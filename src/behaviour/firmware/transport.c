@@ -209,8 +209,12 @@ static gboolean open_relay(Firmware *firmware, const RelayPlace *place, GError *
     static const RelayEvents EVENTS = {.known = relay_known, .failed = relay_failed};
     g_autofree char *reason = NULL;
     g_autofree char *url = location_to_url(firmware->job->location, &reason);
-    g_autofree char *bundle = NULL;
+    g_autofree char *bundle =
+        firmware->job->transport == JOB_TRANSPORT_STORE
+            ? download_path(firmware->config.spool_directory, firmware->job->id)
+            : NULL;
     RelayConfig config = {.url = url,
+                          .local_bundle = bundle,
                           .read_ahead = firmware->config.read_ahead,
                           .hold_ms = firmware->config.hold_ms,
                           .budget = budget_left(firmware)};
@@ -219,9 +223,6 @@ static gboolean open_relay(Firmware *firmware, const RelayPlace *place, GError *
         g_set_error_literal(error, RAUC_ERROR, RAUC_ERROR_RETRIEVAL, reason);
         return FALSE;
     }
-    if (firmware->job->transport == JOB_TRANSPORT_STORE)
-        config.local_bundle = bundle =
-            download_path(firmware->config.spool_directory, firmware->job->id);
     firmware->relay =
         relay_new(firmware->transfers, firmware->clock, &config, place, &EVENTS, firmware, error);
     return firmware->relay != NULL;

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the relay saves: requests, waiting on far lines, and no more bytes for it.  `pytest -s` shows the figures."""
+import time
+from typing import NamedTuple
+
+from conftest import verity_bundle
+from fetching import MIB, USER, ask, expect_installed
+from servers import Ftp, Link, Nginx
+
+from streams import NAME, publish, size_of, streaming_charger
+
+LARGE = 64 * MIB
+FAR = 0.05          # seconds each way
+FEWER = 10          # times fewer requests
+FASTER = 5          # times, on a far line
+MORE = 1.05         # of the bytes
+FAR_DEADLINE = 300  # seconds; RAUC alone takes more than a minute
+
+
+class Took(NamedTuple):
+    requests: int
+    bytes: int
+    seconds: float
+
+    def __str__(self):
+        return f"{self.requests} requests, {self.bytes / MIB:.2f} MiB, {self.seconds:.1f} s"
+
+
+def counted(server, link):
+    """Requests so far, and bytes that arrived."""
+    requests = server.commands("RETR") if isinstance(server, Ftp) else server.requests(NAME)
+    return len(requests), link.bytes_down
+
+
+def measured(server, link, act):
+    requests, count = counted(server, link)
+    began = time.monotonic()
+    act()
+    seconds = time.monotonic() - began
+    more_requests, more = counted(server, link)
+    return Took(more_requests - requests, more - count, seconds)
+
+
+def directly(device, server, link, **bundle):
+    """RAUC alone."""
+    url = link.url(publish(server, **bundle))
+
+    def act():
+        assert device.install(url, FAR_DEADLINE) == "", device.rauc_log()[-4000:]
+    return measured(server, link, act)
+
+
+def relayed(charger, server, link, **bundle):
+    """The whole agent, until it wants to reboot."""
+    url = link.url(publish(server, **bundle))
+
+    def act():
+        ask(charger, url)
+        charger.wait_reboot_requested()
+    took = measured(server, link, act)
+    expect_installed(charger, **bundle)
+    return took
+
+
+def test_on_loopback(make_charger, device, tmp_path):
+    charger = streaming_charger(make_charger)
+    with Nginx(tmp_path / "web") as server, Link(server) as link:
+        alone = directly(device, server, link, size=LARGE)
+        ours = relayed(charger, server, link, size=LARGE)
+    print(f"loopback: alone {alone}; relayed {ours}")
+    assert ours.requests * FEWER <= alone.requests, (alone, ours)
+    assert ours.bytes <= MORE * alone.bytes, (alone, ours)
+
+
+def test_on_a_far_line(make_charger, device, tmp_path):
+    with Nginx(tmp_path / "web") as server, Link(server, delay=FAR) as link:
+        alone = directly(device, server, link, size=LARGE)
+        http = relayed(streaming_charger(make_charger), server, link, size=LARGE)
+    with Ftp(tmp_path / "ftp", user=USER) as server, Link(server, delay=FAR) as link:
+        ftp = relayed(streaming_charger(make_charger), server, link, size=LARGE)
+        logins = len(server.commands("PASS"))
+    print(f"far line: alone {alone}; relayed {http}; from ftp {ftp}, {logins} logins")
+    for ours in (http, ftp):
+        assert ours.requests * FEWER <= alone.requests, (alone, ours)
+        assert ours.bytes <= MORE * alone.bytes, (alone, ours)
+        assert ours.seconds * FASTER <= alone.seconds, (alone, ours)
+
+
+def adaptive_device(device):
+    """One that has the version before of what comes, and its index."""
+    assert device.install(verity_bundle("2.0.0", size=LARGE, adaptive=True).path) == "", device.rauc_log()[-4000:]
+    assert device.reboot() == "B"
+
+
+def test_adaptive(make_charger, device, tmp_path):
+    update = {"version": "3.0.0", "like": "2.0.0", "adaptive": True, "size": LARGE}
+    charger = make_charger()
+    with Nginx(tmp_path / "web") as server, Link(server) as link:
+        adaptive_device(device)
+        alone = directly(device, server, link, **update)
+        charger.device.start_bus()
+        charger.device.power_on()
+        adaptive_device(charger.device)
+        charger.start_agent()
+        charger.wait_registered()
+        ours = relayed(charger, server, link, **update)
+    print(f"adaptive: alone {alone}; relayed {ours}; of {size_of(**update) / MIB:.2f} MiB")
+    assert alone.bytes < LARGE // 10, alone
+    assert ours.bytes <= MORE * alone.bytes, (alone, ours)
+    assert ours.requests <= alone.requests, (alone, ours)
