@@ -544,6 +544,7 @@ def test_power_cuts_one_after_the_other(make_charger):
     for cuts in range(1, 4):
         charger.reboot("power_cut")
         charger.server.wait_requests(cuts + 1, NAME)
+        charger.wait_boot_marked()      # the download does not wait for that
         assert charger.device.booted == "A"
     charger.device.hold_verb("set-state", args=("B", "bad"))
     held.release()

@@ -20,7 +20,7 @@ _component = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_component)
 
 from charger import BUILD  # noqa: E402  (needs the path above, and the one that the component tests add)
-from simdevice import Device, FaultServer, fixtures  # noqa: E402
+from simdevice import Device, FaultServer, fixtures, wait_until  # noqa: E402
 
 
 def pytest_configure():
@@ -44,8 +44,16 @@ def verity_bundle(version="2.0.0", **options):
     return fixtures.bundle(BUILD, version, **{"format": "verity", **options})
 
 
+def end_stream(charger):
+    """A RAUC that is killed while it reads its stream leaves a device behind, and no other can install then."""
+    if charger.agent and charger.agent.running() and charger.status()["rauc"] == "installing":
+        charger.ctl("cancel", check=False)
+        wait_until(lambda: charger.status()["rauc"] != "installing", "RAUC to end")
+
+
 @pytest.fixture
 def make_charger(tmp_path):
+    made = []
     with _component.making(tmp_path) as make:
         def make_streaming(**options):
             device = {"slot_size": SLOT_SIZE, **(options.pop("device", None) or {})}
@@ -54,8 +62,11 @@ def make_charger(tmp_path):
             charger = make(device=device, settings=settings, **options)
             charger.bundle = verity_bundle
             keep_indexes(charger.device)
+            made.append(charger)
             return charger
         yield make_streaming
+        for charger in made:
+            end_stream(charger)
 
 
 @pytest.fixture

@@ -3,10 +3,13 @@
 import time
 from typing import NamedTuple
 
-from conftest import verity_bundle
+import pytest
+
+from charger import BUILD
+from conftest import SLOT_SIZE, verity_bundle
 from fetching import MIB, USER, ask, expect_installed
 from servers import Ftp, Link, Nginx
-
+from simdevice import Device, fixtures
 from streams import NAME, publish, size_of, streaming_charger
 
 LARGE = 64 * MIB
@@ -41,6 +44,11 @@ def measured(server, link, act):
     return Took(more_requests - requests, more - count, seconds)
 
 
+def check_economy(alone, ours):
+    assert ours.requests * FEWER <= alone.requests, f"alone {alone}; relayed {ours}"
+    assert ours.bytes <= MORE * alone.bytes, f"alone {alone}; relayed {ours}"
+
+
 def directly(device, server, link, **bundle):
     """RAUC alone."""
     url = link.url(publish(server, **bundle))
@@ -62,28 +70,41 @@ def relayed(charger, server, link, **bundle):
     return took
 
 
+@pytest.fixture(scope="module")
+def alone_on_a_far_line(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("far")
+    with Device(folder / "device", fixtures.pki(BUILD), slot_size=SLOT_SIZE) as device, \
+            Nginx(folder / "web") as server, Link(server, delay=FAR) as link:
+        return directly(device, server, link, size=LARGE)
+
+
+SERVERS = {
+    "http": lambda folder: Nginx(folder),
+    "ftp": lambda folder: Ftp(folder, user=USER),
+}
+
+
+@pytest.mark.parametrize("scheme", SERVERS)
+def test_on_a_far_line(make_charger, alone_on_a_far_line, tmp_path, scheme):
+    """RAUC alone streams from http only; that is what ftp is held against, too."""
+    alone = alone_on_a_far_line
+    charger = streaming_charger(make_charger)
+    with SERVERS[scheme](tmp_path / "server") as server, Link(server, delay=FAR) as link:
+        ours = relayed(charger, server, link, size=LARGE)
+        logins = f", {len(server.commands('PASS'))} logins" if scheme == "ftp" else ""
+    print(f"{scheme}, far line: alone {alone}; relayed {ours}{logins}")
+    check_economy(alone, ours)
+    assert ours.seconds * FASTER <= alone.seconds, f"alone {alone}; relayed {ours}"
+
+
 def test_on_loopback(make_charger, device, tmp_path):
+    """How long it takes there is for the bench to judge."""
     charger = streaming_charger(make_charger)
     with Nginx(tmp_path / "web") as server, Link(server) as link:
         alone = directly(device, server, link, size=LARGE)
         ours = relayed(charger, server, link, size=LARGE)
     print(f"loopback: alone {alone}; relayed {ours}")
-    assert ours.requests * FEWER <= alone.requests, (alone, ours)
-    assert ours.bytes <= MORE * alone.bytes, (alone, ours)
-
-
-def test_on_a_far_line(make_charger, device, tmp_path):
-    with Nginx(tmp_path / "web") as server, Link(server, delay=FAR) as link:
-        alone = directly(device, server, link, size=LARGE)
-        http = relayed(streaming_charger(make_charger), server, link, size=LARGE)
-    with Ftp(tmp_path / "ftp", user=USER) as server, Link(server, delay=FAR) as link:
-        ftp = relayed(streaming_charger(make_charger), server, link, size=LARGE)
-        logins = len(server.commands("PASS"))
-    print(f"far line: alone {alone}; relayed {http}; from ftp {ftp}, {logins} logins")
-    for ours in (http, ftp):
-        assert ours.requests * FEWER <= alone.requests, (alone, ours)
-        assert ours.bytes <= MORE * alone.bytes, (alone, ours)
-        assert ours.seconds * FASTER <= alone.seconds, (alone, ours)
+    check_economy(alone, ours)
 
 
 def adaptive_device(device):
@@ -106,5 +127,5 @@ def test_adaptive(make_charger, device, tmp_path):
         ours = relayed(charger, server, link, **update)
     print(f"adaptive: alone {alone}; relayed {ours}; of {size_of(**update) / MIB:.2f} MiB")
     assert alone.bytes < LARGE // 10, alone
-    assert ours.bytes <= MORE * alone.bytes, (alone, ours)
-    assert ours.requests <= alone.requests, (alone, ours)
+    assert ours.bytes <= MORE * alone.bytes, f"alone {alone}; relayed {ours}"
+    assert ours.requests <= alone.requests, f"alone {alone}; relayed {ours}"
