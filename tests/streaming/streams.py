@@ -39,13 +39,13 @@ def in_mid_copy(charger, link, size=SIZE):
     link.wait_bytes_down(size // 2)
 
 
-def trouble(charger):
+def _trouble(charger):
     """What keeps the stream from going on; None: nothing."""
     return (charger.status().get("job") or {}).get("transfer-trouble")
 
 
 def wait_trouble(charger):
-    return wait_until(lambda: trouble(charger), "an outage to be noticed")
+    return wait_until(lambda: _trouble(charger), "an outage to be noticed")
 
 
 def installations(charger):

@@ -374,10 +374,9 @@ static gboolean may_be_asked_by_hand(const Firmware *firmware, const FirmwareReq
                                      GError **error)
 {
     g_autofree char *reason = NULL;
-    /* whether a file is there, RAUC sees */
-    g_autofree char *url =
-        request->location[0] == '/' ? NULL : location_to_url(request->location, &reason);
 
+    if (request->location[0] != '/') /* whether a file is there, RAUC sees */
+        g_free(location_to_url(request->location, &reason));
     if (firmware->job) {
         g_free(reason);
         reason = g_strdup_printf("another update is under way (job %" G_GINT64_FORMAT ", %s)",
