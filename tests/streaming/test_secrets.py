@@ -24,7 +24,8 @@ def test_a_stream(make_charger, tmp_path, name):
     traffic, monitor = seen.bus_traffic(charger)
     wrong = seen.PASSWORD[::-1]
     paths = []
-    with seen.SERVERS[name](tmp_path / "server") as server, Link(server, rate=RATE) as link, seen.CommandLines() as commands:
+    with seen.SERVERS[name](tmp_path / "server") as server, Link(server, rate=RATE) as link, \
+            seen.CommandLines() as commands:
         url = link.url(publish(server))
         ask(charger, url.replace(quote(seen.PASSWORD, safe=""), quote(wrong, safe="")))
         charger.wait_end()
