@@ -30,6 +30,14 @@ static gint64 ahead_of(const RelayStream *stream, const RelayCache *cache)
     return stream->run > 0 ? relay_cache_until(cache, stream->next) - stream->next : 0;
 }
 
+/* RAUC reads the verity tree's blocks again and again: what such a read finds was not read ahead. */
+static gint64 unread_of(const RelayStream *stream, const RelayCache *cache)
+{
+    gint64 end = stream->next + ahead_of(stream, cache);
+
+    return MAX(end - MAX(stream->next, stream->there), 0);
+}
+
 /* The stream that the read belongs to; NULL: none. */
 static RelayStream *find_stream(RelayWindow *window, const RelayRange *range)
 {
@@ -55,8 +63,8 @@ static RelayStream *new_stream(RelayWindow *window, const RelayCache *cache, gin
         if (window->streams[i].used < oldest->used)
             oldest = &window->streams[i];
     }
-    window->lost += ahead_of(oldest, cache);
-    *oldest = (RelayStream){.next = offset};
+    window->lost += unread_of(oldest, cache);
+    *oldest = (RelayStream){.next = offset, .there = relay_cache_until(cache, offset)};
     return oldest;
 }
 
@@ -128,9 +136,9 @@ static gint64 allowed(const RelayWindow *window, const RelayCache *cache, const 
         const RelayStream *other = &window->streams[i];
 
         if (other->used + STALE_READS < window->turn)
-            lost += ahead_of(other, cache);
+            lost += unread_of(other, cache);
         else if (other != stream)
-            ahead += ahead_of(other, cache);
+            ahead += unread_of(other, cache);
     }
     gint64 credit = (window->read - pending) / READ_SHARE - ahead - LOST_WEIGHT * lost;
     return CLAMP(credit, 0, MIN(stream->run / 2, longest(window)));

@@ -17,6 +17,7 @@
 typedef struct {
     gint64 next;  /* the byte that goes on */
     gint64 run;   /* bytes read in a row; 0: no stream */
+    gint64 there; /* where the bytes ended that were there before it began: not read ahead for it */
     gint64 hole;  /* bytes jumped over that count as lost until they are read after all */
     guint64 used; /* turn of the last read */
 } RelayStream;

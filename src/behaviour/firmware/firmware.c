@@ -500,10 +500,17 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
     firmware_advance(firmware);
 }
 
+/* Up to 1.9 RAUC counts 80 per cent when it begins to write, later ones 40: its words tell. */
+static gboolean writes_slot(int percent, const char *message)
+{
+    return percent < 100 && (percent >= 80 || g_str_has_prefix(message, "Updating slots") ||
+                             g_str_has_prefix(message, "Copying image"));
+}
+
 /* Per cent that rise within one step of RAUC show that it counts while it copies; older ones only count their steps. */
 static gboolean counts_while_copying(const Firmware *firmware, int percent, const char *message)
 {
-    return percent > 80 && percent < 100 && percent > firmware->percent &&
+    return writes_slot(percent, message) && percent > firmware->percent &&
            g_strcmp0(message, firmware->message) == 0;
 }
 
@@ -519,7 +526,7 @@ void firmware_rauc_progress(Firmware *firmware, int percent, const char *message
     firmware->percent = percent;
     g_free(firmware->message);
     firmware->message = g_strdup(message);
-    if (percent >= 80 && percent < 100)
+    if (writes_slot(percent, message))
         firmware->writing = TRUE;
     firmware_note_transfer(firmware);
     if (firmware->events.changed)
