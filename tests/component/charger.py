@@ -194,6 +194,10 @@ class Charger:
         wait_until(lambda: len(ends()) >= count, "the end of the update")
         return ends()[count - 1]
 
+    def wait_idle(self):
+        """No job is left: what the CSMS has heard it has answered, so that no kill from now on repeats it."""
+        wait_until(lambda: "job" not in self.status(), "the end of the job")
+
     def csms_call(self, command, answer=True):
         """One command that sends a CALL; returns the frame that answers it."""
         start = self.csms.mark()

@@ -441,7 +441,7 @@ def test_the_triggered_status_of_a_job_is_its_last(make_charger, name):
     end = charger.play()
     assert charger.statuses() == [*stage.statuses, last, *stage.end[len(stage.statuses):]]
     wait_up(charger)
-    wait_until(lambda: "job" not in charger.status(), "the end of the job")
+    charger.wait_idle()
     assert triggered(charger, "FirmwareStatusNotification", "FirmwareStatusNotification")[1][-1][1] == {"status": "Idle"}
     assert end == stage.end[-1]
 

@@ -76,7 +76,7 @@ def way_of(charger, job):
 def outcome(charger, job, version, **options):
     """Plays an update, the only one with that number; what it is in the table."""
     end = charger.play(job)
-    wait_until(lambda: "job" not in charger.status(), "the end of the job")
+    charger.wait_idle()
     assert in_spool(charger) == []
     if end != "Installed":
         reason = reasons(charger)[-1]
@@ -118,10 +118,12 @@ def test_what_rauc_cannot_is_learned_once_a_boot(make_charger):
     for job, version in enumerate(["2.0.0", "3.0.0"], 1):
         charger.update(version, signer="foreign")
         assert charger.wait_end(job) == "InstallationFailed"
+        charger.wait_idle()
         charger.restart_agent()
         charger.wait_registered(job + 1)
     charger.update("4.0.0", signer="foreign")
     assert charger.wait_end(3) == "InstallationFailed"
+    charger.wait_idle()
     assert ["next-transport" in events(charger, job) for job in (1, 2, 3)] == [True, False, False]
     charger.reboot()
     charger.update("5.0.0")
