@@ -11,7 +11,6 @@
 #define IMAGE_BYTES  (64 << 20)
 #define DATA_STEP    ((gint64)128 << 10)
 #define BUFFER       ((gint64)4 << 20)
-#define WINDOW_MAX   (BUFFER / 4 * 3)
 
 typedef struct {
     RelayCache *cache;
@@ -43,7 +42,8 @@ static void teardown(void)
     relay_cache_free(world.cache);
 }
 
-static void fetch(const RelayRange *range, const RelayRange *keep)
+/* FALSE: there is no room. */
+static gboolean fetch(const RelayRange *range, const RelayRange *keep)
 {
     g_autofree guint8 *bytes = g_malloc0((gsize)range->length);
 
@@ -51,13 +51,25 @@ static void fetch(const RelayRange *range, const RelayRange *keep)
     ck_assert_int_gt(range->length, 0);
     ck_assert_int_le(relay_range_end(range), world.size);
     ck_assert_int_ge(relay_cache_next(world.cache, range->offset), relay_range_end(range));
-    ck_assert(relay_cache_begin(world.cache, range, keep));
+    if (!relay_cache_begin(world.cache, range, keep))
+        return FALSE;
+    relay_window_fetched(&world.window, world.cache, range);
     ck_assert(relay_cache_add(world.cache, bytes, (gsize)range->length));
     relay_cache_end(world.cache);
     world.fetches++;
     world.fetched += range->length;
     world.largest = MAX(world.largest, range->length);
     relay_window_measured(&world.window, range->length, 1);
+    return TRUE;
+}
+
+/* As the relay makes room. */
+static void fetch_wanted(RelayRange *range, const RelayRange *wanted)
+{
+    if (fetch(range, wanted))
+        return;
+    range->length = MIN(range->length, relay_range_end(wanted) - range->offset);
+    ck_assert(fetch(range, wanted));
 }
 
 static void prefetch(void)
@@ -65,8 +77,7 @@ static void prefetch(void)
     RelayRange range;
     RelayRange keep;
 
-    if (relay_window_prefetch(&world.window, world.cache, world.size, &range, &keep) &&
-        range.length <= WINDOW_MAX)
+    if (relay_window_prefetch(&world.window, world.cache, world.size, &range, &keep))
         fetch(&range, &keep);
 }
 
@@ -80,7 +91,7 @@ static void read_all(const RelayRange *ranges, guint count)
         world.read += ranges[i].length;
     }
     while (relay_window_demand(&world.window, world.cache, ranges, count, world.size, &range))
-        fetch(&range, &ranges[0]);
+        fetch_wanted(&range, &ranges[0]);
     for (guint i = 0; i < count; i++) {
         ck_assert_int_ge(relay_cache_until(world.cache, ranges[i].offset),
                          relay_range_end(&ranges[i]));
@@ -97,20 +108,38 @@ static void read_one(gint64 offset, gint64 length)
     read_all(&range, 1);
 }
 
-/* What RAUC reads before the copying begins. */
-static void read_beginning(void)
+/* What RAUC 1.13 was seen to read before the copying begins: signature, squashfs's head, half of the verity tree. */
+static void read_beginning(gint64 tree)
 {
+    const RelayRange half_tree[] = {
+        {tree + 8192, DATA_STEP}, {tree + 8192 + DATA_STEP, 122880}, {tree, 8192}};
+
     read_one(0, 4);
-    read_one(BUNDLE_BYTES - 8, 8);
-    read_one(BUNDLE_BYTES - 8192, 8184);
-    read_one(IMAGE_BYTES + (16 << 10), 4096);
-    read_one(IMAGE_BYTES, 4096);
+    read_one(world.size - 8, 8);
+    read_one(world.size - 1602, 1594);
     read_one(0, 4096);
-    for (gint64 at = IMAGE_BYTES - (512 << 10); at < IMAGE_BYTES; at += 200 << 10)
-        read_one(at, 16384);
+    read_one(4096, 4096);
+    read_one(12288, 4096);
+    read_one(0, 16384);
+    read_all(half_tree, G_N_ELEMENTS(half_tree));
+    read_one(0, 4096);
+    read_one(tree, 4096);
+    read_one(tree + (512 << 10), 20480);
+    for (guint i = 0; i < 8; i++)
+        read_one(tree, 4096);
 }
 
-/* The tree: a block of 4 KiB for each 512 KiB. */
+/* As the kernel reads a file in a row: 128 KiB, and a block of the next ones. */
+static void read_row(gint64 from, gint64 to)
+{
+    for (gint64 at = from; at < to; at += DATA_STEP) {
+        const RelayRange pair[] = {{at, DATA_STEP}, {at + DATA_STEP, 4096}};
+
+        read_all(pair, G_N_ELEMENTS(pair));
+    }
+}
+
+/* A block of the tree: 4 KiB for each 512 KiB. */
 static gint64 tree_block(gint64 offset)
 {
     return IMAGE_BYTES + (16 << 10) + offset / (512 << 10) * 4096;
@@ -119,19 +148,20 @@ static gint64 tree_block(gint64 offset)
 static void check_full_install(void)
 {
     /* 1,047 without the relay */
-    ck_assert_uint_le(world.fetches, 100);
+    ck_assert_uint_le(world.fetches, 80);
     ck_assert_int_le(world.fetched * 100, BUNDLE_BYTES * 101);
     ck_assert_int_gt(world.largest, 1 << 20);
-    ck_assert_int_eq(world.window.position, IMAGE_BYTES);
+    ck_assert_int_ge(world.window.position, IMAGE_BYTES);
+    ck_assert_int_le(world.window.position, IMAGE_BYTES + 4096);
 }
 
 START_TEST(full_install)
 {
-    read_beginning();
-    for (gint64 at = 4096; at < IMAGE_BYTES; at += DATA_STEP) {
-        read_one(at, MIN(DATA_STEP, IMAGE_BYTES - at));
-        read_one(tree_block(at), 4096);
-    }
+    read_beginning(IMAGE_BYTES);
+    read_row(0, IMAGE_BYTES / 2);
+    read_one(IMAGE_BYTES + (256 << 10), DATA_STEP);
+    read_one(IMAGE_BYTES + (384 << 10), DATA_STEP);
+    read_row(IMAGE_BYTES / 2, IMAGE_BYTES);
     check_full_install();
 }
 END_TEST
@@ -139,7 +169,7 @@ END_TEST
 /* Two reads at once, the later one first every third time. */
 START_TEST(full_install_on_several_connections)
 {
-    read_beginning();
+    read_beginning(IMAGE_BYTES);
     for (gint64 at = 0; at < IMAGE_BYTES; at += 2 * DATA_STEP) {
         RelayRange pair[] = {{at, DATA_STEP}, {at + DATA_STEP, DATA_STEP}, {tree_block(at), 4096}};
 
@@ -157,7 +187,7 @@ static void read_adaptive(guint most_in_a_row, guint32 seed)
 {
     g_autoptr(GRand) random = g_rand_new_with_seed(seed);
 
-    read_beginning();
+    read_beginning(IMAGE_BYTES);
     for (gint64 at = IMAGE_BYTES - (640 << 10); at < IMAGE_BYTES - (128 << 10); at += DATA_STEP)
         read_one(at, DATA_STEP);
     gint64 at = 4096;
@@ -186,6 +216,17 @@ START_TEST(adaptive_install)
             ck_assert_int_le(world.fetched * 100, world.read * 105);
         }
     }
+}
+END_TEST
+
+/* One changed block: the index, and what is new. */
+START_TEST(adaptive_install_as_measured)
+{
+    world.size += 512 << 10;
+    read_beginning(IMAGE_BYTES + (512 << 10));
+    read_row(IMAGE_BYTES, IMAGE_BYTES + (512 << 10));
+    read_row(0, DATA_STEP);
+    ck_assert_int_le(world.fetched * 100, world.read * 105);
 }
 END_TEST
 
@@ -256,6 +297,7 @@ int main(void)
         full_install,
         full_install_on_several_connections,
         adaptive_install,
+        adaptive_install_as_measured,
         jumps_are_exact,
         any_pattern_is_bounded,
         slow_link_means_small_windows,

@@ -139,6 +139,7 @@ static void begin(Relay *relay, const RelayRange *range)
     };
 
     relay->first_byte_ms = clock_boottime_ms(relay->clock);
+    relay_window_fetched(&relay->window, relay->cache, range);
     relay_begin_fetch(relay, &request, &events);
 }
 

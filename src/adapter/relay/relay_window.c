@@ -30,12 +30,12 @@ static gint64 ahead_of(const RelayStream *stream, const RelayCache *cache)
     return stream->run > 0 ? relay_cache_until(cache, stream->next) - stream->next : 0;
 }
 
-/* RAUC reads the verity tree's blocks again and again: what such a read finds was not read ahead. */
+/* What lies behind `next` because another stream read it, e.g. the verity tree's blocks, was not read ahead. */
 static gint64 unread_of(const RelayStream *stream, const RelayCache *cache)
 {
-    gint64 end = stream->next + ahead_of(stream, cache);
+    gint64 end = MIN(stream->next + ahead_of(stream, cache), stream->ahead);
 
-    return MAX(end - MAX(stream->next, stream->there), 0);
+    return MAX(end - stream->next, 0);
 }
 
 /* The stream that the read belongs to; NULL: none. */
@@ -64,7 +64,7 @@ static RelayStream *new_stream(RelayWindow *window, const RelayCache *cache, gin
             oldest = &window->streams[i];
     }
     window->lost += unread_of(oldest, cache);
-    *oldest = (RelayStream){.next = offset, .there = relay_cache_until(cache, offset)};
+    *oldest = (RelayStream){.next = offset};
     return oldest;
 }
 
@@ -106,6 +106,22 @@ void relay_window_read(RelayWindow *window, const RelayCache *cache, const Relay
         window->run = stream->run;
         window->position = stream->next;
     }
+}
+
+void relay_window_fetched(RelayWindow *window, const RelayCache *cache, const RelayRange *range)
+{
+    RelayStream *nearest = NULL;
+
+    for (guint i = 0; i < RELAY_STREAMS; i++) {
+        RelayStream *stream = &window->streams[i];
+
+        if (stream->run > 0 && stream->next < relay_range_end(range) &&
+            relay_cache_until(cache, stream->next) >= range->offset &&
+            (nearest == NULL || stream->next > nearest->next))
+            nearest = stream;
+    }
+    if (nearest != NULL)
+        nearest->ahead = relay_range_end(range);
 }
 
 void relay_window_measured(RelayWindow *window, gint64 bytes, gint64 ms)

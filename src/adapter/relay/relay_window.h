@@ -15,9 +15,10 @@
 #define RELAY_WINDOW_S 10
 
 typedef struct {
-    gint64 next;  /* the byte that goes on */
-    gint64 run;   /* bytes read in a row; 0: no stream */
-    gint64 there; /* where the bytes ended that were there before it began: not read ahead for it */
+    gint64 next; /* the byte that goes on */
+    gint64 run;  /* bytes read in a row; 0: no stream */
+    gint64
+        ahead; /* where the bytes end that were fetched ahead of it; those behind `next` are unread */
     gint64 hole;  /* bytes jumped over that count as lost until they are read after all */
     guint64 used; /* turn of the last read */
 } RelayStream;
@@ -36,6 +37,8 @@ typedef struct {
 void relay_window_init(RelayWindow *window, gint64 max);
 /* RAUC asks for `range`: once for each request, before the next range is chosen. */
 void relay_window_read(RelayWindow *window, const RelayCache *cache, const RelayRange *range);
+/* `range` is about to be fetched: after relay_window_read() of what it is for. */
+void relay_window_fetched(RelayWindow *window, const RelayCache *cache, const RelayRange *range);
 /* A fetch of so many bytes took so long, from its first to its last; few bytes do not count. */
 void relay_window_measured(RelayWindow *window, gint64 bytes, gint64 ms);
 
