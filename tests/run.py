@@ -56,7 +56,8 @@ def unit_tests(build):
 def component_tests(build, options):
     environment = {**os.environ, "AGENT": str(build / "rauc-ocpp-agent"), "MOCK_CSMS": str(build / "mock-csms"),
                    "DUMP_MESSAGES": str(build / "tests" / "dump_messages"),
-                   "PRINT_JOB_TABLE": str(build / "tests" / "print_job_table"), "PYTHONDONTWRITEBYTECODE": "1"}
+                   "PRINT_JOB_TABLE": str(build / "tests" / "print_job_table"),
+                   "UPLOAD_FILE": str(build / "tests" / "upload_file"), "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
         subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(os.cpu_count()),

@@ -44,3 +44,6 @@ gint64 fetch_received(const Fetch *fetch);
 guint fetch_requests(const Fetch *fetch);
 /* While an outage is waited out: why, in words; else NULL.  Borrowed. */
 const char *fetch_trouble(const Fetch *fetch);
+/* As transfer_hold(); only from within data() is it TRUE.  A held fetch does not end because its connection is lost, and none of that
+ * time counts as an outage: when it goes on, the rest is asked for anew. */
+void fetch_hold(Fetch *fetch, gboolean held);

@@ -10,6 +10,7 @@
  * be held for 300 s, then the kernel gives up.  So a request is answered once all its bytes are there,
  * an outage is a request held, and the relay itself gives up after `hold_ms` without a byte: from then on every request gets 204,
  * which RAUC takes as the end at once.  Its LastError does not tell why; relay_failure() does.
+ * From a server without ranges (ftp, ftps, sftp) what RAUC reads in a row comes in one transfer, held while nobody reads.
  * A RAUC that cannot stream asks for the bundle without a range: see `whole`.
  */
 #pragma once

@@ -15,6 +15,7 @@
 
 #define TRANSFER_MAX_REDIRECTS 5
 #define TRANSFER_STALL_S       30 /* slower than low_speed_limit for so long: the connection is dead */
+#define TRANSFER_HELD_S        60 /* so long at most a transfer is held */
 #define TRANSFER_MAX_SIZE      (G_GINT64_CONSTANT(1) << 40)
 
 #define TRANSFER_ERROR (transfer_error_quark())
@@ -98,3 +99,8 @@ Transfer *transfer_begin(Transfers *transfers, const TransferRequest *request,
                          const TransferEvents *events, gpointer user_data);
 void transfer_cancel(
     Transfer *transfer); /* no callback comes any more; not from within data() or begins() */
+/* TRUE, from within data() or later: no more bytes come; those that libcurl has read already (TRANSFER_BUFFER_BYTES at most) are
+ * kept, the others wait at the server.  The silence of a held transfer does not end it; what ends it, with NETWORK, is
+ * TRANSFER_HELD_S or another transfer that waits for its turn; one whose bytes have all come ends as ever.
+ * FALSE: the bytes go on, not from within the call. */
+void transfer_hold(Transfer *transfer, gboolean held);

@@ -22,6 +22,7 @@ struct _Fetch {
     gint64 progress_ms;    /* boottime of the last progress; at first that of the beginning */
     gint64 progress_bytes; /* received then */
     gboolean begun;        /* the owner has been told */
+    gboolean held;         /* no bytes are wanted; `transfer` may have ended */
     gint64 received;
     guint requests;
     GError *trouble; /* of the last transfer, while an outage is waited out and until bytes come */
@@ -167,6 +168,8 @@ static void on_done(const GError *error, guint retry_after_s, gpointer user_data
     Fetch *fetch = user_data;
 
     fetch->transfer = NULL;
+    if (error && fetch->held && missing(fetch) != 0)
+        return; /* it is asked for anew */
     if (!error || !is_worth_another(fetch, error))
         finish(fetch, error, retry_after_s);
     else if (missing(fetch) == 0)
@@ -218,6 +221,17 @@ void fetch_cancel(Fetch *fetch)
 {
     stop(fetch);
     fetch_free(fetch);
+}
+
+void fetch_hold(Fetch *fetch, gboolean held)
+{
+    fetch->held = held;
+    if (!held)
+        fetch->progress_ms = clock_boottime_ms(fetch->clock);
+    if (fetch->transfer)
+        transfer_hold(fetch->transfer, held);
+    else if (!held)
+        ask(fetch);
 }
 
 gint64 fetch_received(const Fetch *fetch)

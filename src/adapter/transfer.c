@@ -18,6 +18,7 @@ static void transfer_free(Transfer *transfer)
 {
     g_clear_handle_id(&transfer->watchdog, g_source_remove);
     g_clear_handle_id(&transfer->nudge, g_source_remove);
+    g_clear_handle_id(&transfer->resume, g_source_remove);
     if (transfer->easy)
         curl_easy_cleanup(transfer->easy);
     curl_slist_free_all(transfer->headers);
@@ -120,6 +121,8 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *user_data)
     Transfer *transfer = user_data;
     gsize length = size * count;
 
+    if (transfer->held)
+        return CURL_WRITEFUNC_PAUSE; /* libcurl keeps them and does not read on */
     heard(transfer);
     if (!transfer->judged) {
         if (transfer_answer_redirect(transfer))
@@ -319,24 +322,65 @@ static void drop(Transfer *transfer)
     finish(transfer);
 }
 
+/* --- Held back --- */
+
+static gboolean resume(gpointer user_data)
+{
+    Transfer *transfer = user_data;
+    CURLcode code;
+
+    transfer->resume = 0;
+    if (transfer->held)
+        return G_SOURCE_REMOVE;
+    code = transfer_loop_resume(transfer->transfers->loop, transfer->easy);
+    if (code != CURLE_OK) {
+        conclude(transfer, code);
+        drop(transfer);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+void transfer_hold(Transfer *transfer, gboolean held)
+{
+    transfer->held = held;
+    heard(transfer);
+    if (!held && !transfer->resume)
+        transfer->resume = g_idle_add_full(G_PRIORITY_DEFAULT, resume, transfer, NULL);
+    else if (held && !g_queue_is_empty(&transfer->transfers->waiting))
+        schedule(transfer->transfers);
+}
+
+/* From outside of libcurl. */
+static void give_up(Transfer *transfer, const char *words)
+{
+    if (!transfer->error && !transfer->complete)
+        transfer->error =
+            transfer_error_make(transfer->url.name, TRANSFER_ERROR_NETWORK, "%s", words);
+    drop(transfer);
+}
+
+/* --- Limits --- */
+
 /* Silence ends a transfer here and not in libcurl, which would say goodbye to the silent one, and knows
  * no limit while a server of SFTP is to open a file. */
 static gboolean watch(gpointer user_data)
 {
     Transfer *transfer = user_data;
     Transfers *transfers = transfer->transfers;
+    g_autofree char *words = NULL;
     gint64 limit_s = transfers->timing.stall_s;
 
-    if (!transfer->judged)
+    if (transfer->held)
+        limit_s = transfers->timing.held_s;
+    else if (!transfer->judged)
         limit_s += transfers->config.connect_timeout_s;
     if (g_get_monotonic_time() - transfer->last_heard_us < limit_s * G_USEC_PER_SEC)
         return G_SOURCE_CONTINUE;
     transfer->watchdog = 0;
-    if (!transfer->error && !transfer->complete)
-        transfer->error =
-            transfer_error_make(transfer->url.name, TRANSFER_ERROR_NETWORK,
-                                "the server has been silent for %" G_GINT64_FORMAT " s", limit_s);
-    drop(transfer);
+    words = transfer->held
+                ? g_strdup("nobody has wanted its bytes for too long")
+                : g_strdup_printf("the server has been silent for %" G_GINT64_FORMAT " s", limit_s);
+    give_up(transfer, words);
     return G_SOURCE_REMOVE;
 }
 
@@ -345,9 +389,15 @@ static gboolean watch(gpointer user_data)
 static gboolean start_next(gpointer user_data)
 {
     Transfers *transfers = user_data;
-    Transfer *transfer = g_queue_pop_head(&transfers->waiting);
+    Transfer *transfer;
 
     transfers->next = 0;
+    if (transfers->active) {
+        if (transfers->active->held) /* else it goes on, and the others wait */
+            give_up(transfers->active, "it gave way to another transfer");
+        return G_SOURCE_REMOVE;
+    }
+    transfer = g_queue_pop_head(&transfers->waiting);
     transfers->active = transfer;
     transfer->watchdog = g_timeout_add_seconds(1, watch, transfer);
     if (!transfer_url_parse(transfer->asked_url, &transfer->url, &transfer->error) ||
@@ -358,7 +408,7 @@ static gboolean start_next(gpointer user_data)
 
 static void schedule(Transfers *transfers)
 {
-    if (!transfers->next && !transfers->active)
+    if (!transfers->next && (!transfers->active || transfers->active->held))
         transfers->next = g_idle_add_full(G_PRIORITY_DEFAULT, start_next, transfers, NULL);
 }
 

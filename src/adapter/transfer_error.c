@@ -48,20 +48,34 @@ static const struct {
     {504, TRANSFER_ERROR_SERVER, "the gateway gets no answer of its server in time"},
 };
 
+TransferError transfer_status_explain(long status, char **ret_words)
+{
+    TransferError code = TRANSFER_ERROR_PROTOCOL;
+    const char *words = "an answer that is of no use";
+
+    if (status >= 500) {
+        code = TRANSFER_ERROR_SERVER;
+        words = "an error of the server";
+    } else if (status >= 400) {
+        code = TRANSFER_ERROR_REFUSED;
+        words = "the server refuses";
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(statuses); i++) {
+        if (statuses[i].status == status) {
+            code = statuses[i].code;
+            words = statuses[i].words;
+        }
+    }
+    *ret_words = g_strdup_printf("%s (HTTP status %ld)", words, status);
+    return code;
+}
+
 GError *transfer_error_from_http(const char *name, long status)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(statuses); i++) {
-        if (statuses[i].status == status)
-            return transfer_error_make(name, statuses[i].code, "%s (HTTP status %ld)",
-                                       statuses[i].words, status);
-    }
-    if (status >= 500)
-        return transfer_error_make(name, TRANSFER_ERROR_SERVER, "HTTP status %ld", status);
-    if (status >= 400)
-        return transfer_error_make(name, TRANSFER_ERROR_REFUSED,
-                                   "the server refuses (HTTP status %ld)", status);
-    return transfer_error_make(name, TRANSFER_ERROR_PROTOCOL,
-                               "an answer that is of no use (HTTP status %ld)", status);
+    g_autofree char *words = NULL;
+    TransferError code = transfer_status_explain(status, &words);
+
+    return transfer_error_make(name, code, "%s", words);
 }
 
 /* --- What libcurl says --- */
@@ -119,15 +133,13 @@ static char *tidy_detail(const char *detail)
     return g_strstrip(tidy);
 }
 
-/* FTP's last status, where a server of FTP was the one that refused; else 0. */
-static long ftp_status(const Transfer *transfer)
+long transfer_failure_ftp_status(const TransferFailure *failure)
 {
-    TransferScheme scheme = transfer->url.scheme;
     long status = 0;
 
-    if (transfer->http || (scheme != TRANSFER_FTP && scheme != TRANSFER_FTPS))
+    if (failure->http || (failure->scheme != TRANSFER_FTP && failure->scheme != TRANSFER_FTPS))
         return 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(failure->easy, CURLINFO_RESPONSE_CODE, &status);
     return status;
 }
 
@@ -143,34 +155,21 @@ static TransferError by_ftp_status(TransferError code, long status)
     return code;
 }
 
-static GError *from_tls(Transfer *transfer)
+static TransferError classify(const TransferFailure *failure, const char **ret_words)
 {
-    long verify_result = 0;
-    g_autofree char *words = NULL;
-
-    curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify_result);
-    words = transfer_tls_words(transfer, verify_result);
-    return transfer_error_make(transfer->url.name, TRANSFER_ERROR_TLS, "%s", words);
-}
-
-static TransferError classify(Transfer *transfer, CURLcode curl, const char **ret_words)
-{
+    CURLcode curl = failure->code;
     gboolean in_handshake = curl == CURLE_SSL_CONNECT_ERROR;
     gboolean in_transit = curl == CURLE_RECV_ERROR || curl == CURLE_SEND_ERROR;
     TransferError code = TRANSFER_ERROR_PROTOCOL;
 
     /* A connection that breaks in the handshake is no verdict; a refusal of our certificate comes
      * after it, with TLS 1.3. */
-    if (in_handshake && !transfer_tls_is_cause(transfer->detail)) {
+    if (in_handshake && !transfer_tls_is_cause(failure->detail)) {
         *ret_words = "the connection was cut";
         return TRANSFER_ERROR_NETWORK;
     }
-    if (in_transit && transfer_tls_is_cause(transfer->detail) && strstr(transfer->detail, "alert"))
+    if (in_transit && transfer_tls_is_cause(failure->detail) && strstr(failure->detail, "alert"))
         return TRANSFER_ERROR_TLS;
-    if (curl == CURLE_BAD_DOWNLOAD_RESUME && transfer->known.size > transfer->offset) {
-        *ret_words = "the file on the server is shorter than before";
-        return TRANSFER_ERROR_CHANGED;
-    }
     for (gsize i = 0; i < G_N_ELEMENTS(codes); i++) {
         if (codes[i].curl == curl) {
             *ret_words = codes[i].words;
@@ -178,26 +177,53 @@ static TransferError classify(Transfer *transfer, CURLcode curl, const char **re
             break;
         }
     }
-    return by_ftp_status(code, ftp_status(transfer));
+    return by_ftp_status(code, transfer_failure_ftp_status(failure));
+}
+
+static void tidy_up(const TransferFailure *failure)
+{
+    g_autofree char *tidy = tidy_detail(failure->detail);
+
+    /* libcurl's words about a proxy have its password in them */
+    if (!*tidy || failure->code == CURLE_COULDNT_RESOLVE_PROXY || failure->code == CURLE_PROXY ||
+        strcasestr(tidy, "proxy")) {
+        g_free(tidy);
+        tidy = g_strdup(curl_easy_strerror(failure->code));
+    }
+    g_strlcpy(failure->detail, tidy, CURL_ERROR_SIZE);
+}
+
+TransferError transfer_failure_explain(const TransferFailure *failure, char **ret_words)
+{
+    const char *words = NULL;
+    TransferError code;
+    long verify_result = 0;
+
+    tidy_up(failure);
+    code = classify(failure, &words);
+    if (code == TRANSFER_ERROR_TLS) {
+        curl_easy_getinfo(failure->easy, CURLINFO_SSL_VERIFYRESULT, &verify_result);
+        *ret_words = transfer_tls_words(failure->detail, failure->scheme, failure->judged_at_s,
+                                        verify_result);
+    } else if (words) {
+        *ret_words = g_strdup_printf("%s (%s)", words, failure->detail);
+    } else {
+        *ret_words = g_strdup(failure->detail);
+    }
+    return code;
 }
 
 GError *transfer_error_from_curl(Transfer *transfer, CURLcode code)
 {
-    g_autofree char *tidy = tidy_detail(transfer->detail);
-    const char *words = NULL;
-    TransferError kind;
+    const TransferFailure failure = {transfer->easy,   code,
+                                     transfer->detail, transfer->url.scheme,
+                                     transfer->http,   transfer->trust.judged_at_s};
+    g_autofree char *words = NULL;
+    TransferError kind = transfer_failure_explain(&failure, &words);
 
-    /* libcurl's words about a proxy have its password in them */
-    if (!*tidy || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_PROXY ||
-        strcasestr(tidy, "proxy")) {
-        g_free(tidy);
-        tidy = g_strdup(curl_easy_strerror(code));
-    }
-    g_strlcpy(transfer->detail, tidy, sizeof(transfer->detail));
-    kind = classify(transfer, code, &words);
-    if (kind == TRANSFER_ERROR_TLS)
-        return from_tls(transfer);
-    if (!words)
-        return transfer_error_make(transfer->url.name, kind, "%s", tidy);
-    return transfer_error_make(transfer->url.name, kind, "%s (%s)", words, tidy);
+    if (code == CURLE_BAD_DOWNLOAD_RESUME && transfer->known.size > transfer->offset)
+        return transfer_error_make(transfer->url.name, TRANSFER_ERROR_CHANGED,
+                                   "the file on the server is shorter than before (%s)",
+                                   transfer->detail);
+    return transfer_error_make(transfer->url.name, kind, "%s", words);
 }

@@ -2,7 +2,7 @@
 /*
  * What the parts of a transfer know of each other: its state, the loop that drives libcurl, the
  * judgement of answers, errors and the timing (which a unit test shortens).  Nobody but
- * src/adapter/transfer*.c and their tests includes it.
+ * src/adapter/transfer*.c, upload*.c and their tests includes it.
  */
 #pragma once
 
@@ -25,6 +25,7 @@
 /* The unit tests have no half minute to wait. */
 typedef struct {
     guint stall_s; /* TRANSFER_STALL_S */
+    guint held_s;  /* TRANSFER_HELD_S */
 } TransferTiming;
 
 Transfers *transfers_new_with_timing(const TransferConfig *config, const TransferTiming *timing);
@@ -78,12 +79,56 @@ gboolean transfer_loop_add(TransferLoop *loop, CURL *easy);
 void transfer_loop_remove(TransferLoop *loop, CURL *easy);
 /* Before a connection is given up that may be dead: closing never waits for the server after this. */
 void transfer_loop_hang_up(TransferLoop *loop);
+/* A handle whose bytes were refused with CURL_WRITEFUNC_PAUSE gets them again, from within the call.  What is not CURLE_OK is
+ * the handle's end, which ended() is not told of. */
+CURLcode transfer_loop_resume(TransferLoop *loop, CURL *easy);
 /* Whether libcurl is on the stack: nothing may be removed then. */
 gboolean transfer_loop_is_inside(const TransferLoop *loop);
 /* Has libcurl look at all its sockets, also at those that it did not ask to be told of. */
 void transfer_loop_nudge(TransferLoop *loop);
 /* To be set for each handle. */
 gboolean transfer_loop_watch_sockets(TransferLoop *loop, CURL *easy);
+/* What is on its way when a connection closes is given up; or not. */
+void transfer_loop_set_abrupt(const TransferLoop *loop, gboolean abrupt);
+/* The two connections of FTP; FALSE: there are not two. */
+gboolean transfer_loop_pair(const TransferLoop *loop, int *ret_control, int *ret_data);
+
+/* --- transfer_options.c: what requests for reading and for sending have in common --- */
+
+/* Nothing is sent of a request to which an option is missing, a secret or a check least of all. */
+typedef struct {
+    CURL *easy;
+    CURLcode worst; /* CURLE_OK: all were taken */
+} TransferOptions;
+
+#define TRANSFER_SET(options, option, value)                                                       \
+    do {                                                                                           \
+        CURLcode code_ = curl_easy_setopt((options)->easy, option, value);                         \
+        if (code_ != CURLE_OK)                                                                     \
+            (options)->worst = code_;                                                              \
+    } while (0)
+
+/* At which time certificates are judged. */
+typedef struct {
+    const TransferConfig *config;
+    gint64 judged_at_s; /* 0: none was yet */
+    /* For transfer_tls_say_goodbye(); only with whom outlives the connections. */
+    gboolean keeps_newest;
+    gpointer context, newest; /* of OpenSSL: of the connection that was made last; NULL: none */
+} TransferTrust;
+
+/* What a request is made of besides the file. */
+typedef struct {
+    const TransferConfig *config;
+    const TransferUrl *url;
+    guint stall_s;
+    TransferLoop *loop;
+    TransferTrust *trust;
+    char *detail; /* CURL_ERROR_SIZE */
+} TransferMeans;
+
+/* Resets the handle first: address, secrets, TLS, proxy, limits of time. */
+void transfer_options_set(TransferOptions *options, const TransferMeans *means);
 
 /* --- The state, shared by transfer.c (life), transfer_request.c (options) and transfer_answer.c --- */
 
@@ -95,6 +140,9 @@ struct _Transfers {
     GQueue waiting;     /* Transfer* */
     Transfer *active;   /* NULL: none */
     guint next, idle;   /* sources */
+
+    GQueue uploads;    /* Upload*; the first is under way unless `next_upload` is to start it */
+    guint next_upload; /* source */
 };
 
 /* --- transfers.c --- */
@@ -120,7 +168,7 @@ struct _Transfer {
     CURL *easy; /* NULL: not started */
     struct curl_slist *headers;
     char detail[CURL_ERROR_SIZE];
-    gint64 judged_at_s;  /* of certificates; 0: now */
+    TransferTrust trust;
     gboolean open_ended; /* asked to the end though `length` says less; the rest is cut off */
 
     gboolean http; /* the answer is one of HTTP */
@@ -130,10 +178,11 @@ struct _Transfer {
     gint64 expected; /* bytes that will come; -1: till the end, wherever that is */
     gint64 received; /* bytes given to data() */
     gint64 head_bytes;
-    gint64 discarded;      /* bytes of a refusal */
-    gint64 last_heard_us;  /* monotonic; when a byte came */
-    guint watchdog, nudge; /* sources */
+    gint64 discarded;              /* bytes of a refusal */
+    gint64 last_heard_us;          /* monotonic; when a byte came */
+    guint watchdog, nudge, resume; /* sources */
     gboolean complete, cancelled;
+    gboolean held;
     GError *error; /* the first is the cause */
 };
 
@@ -164,10 +213,14 @@ gboolean transfer_file_check_same(const TransferFile *known, const TransferFile 
 
 /* --- transfer_tls.c --- */
 
-/* A CURLOPT_SSL_CTX_FUNCTION with the Transfer. */
+/* A CURLOPT_SSL_CTX_FUNCTION with a TransferTrust. */
 CURLcode transfer_tls_context(CURL *easy, void *context, void *user_data);
+/* Says on the newest connection, whose socket is `fd`, that nothing more will come; libcurl says it only when it closes.
+ * FALSE: not possible. */
+gboolean transfer_tls_say_goodbye(const TransferTrust *trust, int fd);
 /* Why a certificate was refused, or what `detail` means; g_free(). */
-char *transfer_tls_words(const Transfer *transfer, long verify_result);
+char *transfer_tls_words(const char *detail, TransferScheme scheme, gint64 judged_at_s,
+                         long verify_result);
 /* Whether the words of libcurl tell of TLS itself and not of a connection that broke. */
 gboolean transfer_tls_is_cause(const char *detail);
 
@@ -180,3 +233,20 @@ GError *transfer_error_make(const char *name, TransferError code, const char *fo
 GError *transfer_error_from_http(const char *name, long status);
 /* Of a transfer that libcurl ended. */
 GError *transfer_error_from_curl(Transfer *transfer, CURLcode code);
+
+/* A request that libcurl ended. */
+typedef struct {
+    CURL *easy;
+    CURLcode code;
+    char *detail; /* CURL_ERROR_SIZE; is made fit to be shown */
+    TransferScheme scheme;
+    gboolean http; /* the answer is one of HTTP */
+    gint64 judged_at_s;
+} TransferFailure;
+
+/* What it is, with words to be freed by g_free(). */
+TransferError transfer_failure_explain(const TransferFailure *failure, char **ret_words);
+/* FTP's last status, where a server of FTP was the one that refused; else 0. */
+long transfer_failure_ftp_status(const TransferFailure *failure);
+/* The same of a status of HTTP that is a refusal. */
+TransferError transfer_status_explain(long status, char **ret_words);

@@ -28,6 +28,14 @@
     X(curl_easy_getinfo)                                                                           \
     X(curl_easy_header)                                                                            \
     X(curl_easy_strerror)                                                                          \
+    X(curl_easy_pause)                                                                             \
+    X(curl_mime_init)                                                                              \
+    X(curl_mime_free)                                                                              \
+    X(curl_mime_addpart)                                                                           \
+    X(curl_mime_name)                                                                              \
+    X(curl_mime_filename)                                                                          \
+    X(curl_mime_type)                                                                              \
+    X(curl_mime_data_cb)                                                                           \
     X(curl_multi_init)                                                                             \
     X(curl_multi_cleanup)                                                                          \
     X(curl_multi_setopt)                                                                           \
@@ -142,6 +150,47 @@ CURLHcode curl_easy_header(CURL *easy, const char *name, size_t index, unsigned 
 const char *curl_easy_strerror(CURLcode code)
 {
     return lib.curl_easy_strerror(code);
+}
+
+CURLcode curl_easy_pause(CURL *easy, int bitmask)
+{
+    return lib.curl_easy_pause(easy, bitmask);
+}
+
+curl_mime *curl_mime_init(CURL *easy)
+{
+    return lib.curl_mime_init(easy);
+}
+
+void curl_mime_free(curl_mime *form)
+{
+    lib.curl_mime_free(form);
+}
+
+curl_mimepart *curl_mime_addpart(curl_mime *form)
+{
+    return lib.curl_mime_addpart(form);
+}
+
+CURLcode curl_mime_name(curl_mimepart *part, const char *name)
+{
+    return lib.curl_mime_name(part, name);
+}
+
+CURLcode curl_mime_filename(curl_mimepart *part, const char *name)
+{
+    return lib.curl_mime_filename(part, name);
+}
+
+CURLcode curl_mime_type(curl_mimepart *part, const char *type)
+{
+    return lib.curl_mime_type(part, type);
+}
+
+CURLcode curl_mime_data_cb(curl_mimepart *part, curl_off_t size, curl_read_callback on_read,
+                           curl_seek_callback on_seek, curl_free_callback on_free, void *user_data)
+{
+    return lib.curl_mime_data_cb(part, size, on_read, on_seek, on_free, user_data);
 }
 
 CURLM *curl_multi_init(void)

@@ -114,6 +114,25 @@ gboolean transfer_loop_watch_sockets(TransferLoop *loop, CURL *easy)
            curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, loop) == CURLE_OK;
 }
 
+/* The one for data is opened last, and the others that were tried for control are closed by then. */
+gboolean transfer_loop_pair(const TransferLoop *loop, int *ret_control, int *ret_data)
+{
+    if (loop->sockets->len != 2)
+        return FALSE;
+    *ret_control = g_array_index(loop->sockets, int, 0);
+    *ret_data = g_array_index(loop->sockets, int, 1);
+    return TRUE;
+}
+
+void transfer_loop_set_abrupt(const TransferLoop *loop, gboolean abrupt)
+{
+    const struct linger linger = {.l_onoff = abrupt};
+
+    for (guint i = 0; i < loop->sockets->len; i++)
+        setsockopt(g_array_index(loop->sockets, int, i), SOL_SOCKET, SO_LINGER, &linger,
+                   sizeof(linger));
+}
+
 /* --- Driving --- */
 
 static void loop_clear(gpointer memory)
@@ -213,6 +232,16 @@ gboolean transfer_loop_add(TransferLoop *loop, CURL *easy)
 void transfer_loop_remove(TransferLoop *loop, CURL *easy)
 {
     curl_multi_remove_handle(loop->multi, easy);
+}
+
+CURLcode transfer_loop_resume(TransferLoop *loop, CURL *easy)
+{
+    CURLcode code;
+
+    loop->inside++;
+    code = curl_easy_pause(easy, CURLPAUSE_CONT);
+    loop->inside--;
+    return code;
 }
 
 gboolean transfer_loop_is_inside(const TransferLoop *loop)

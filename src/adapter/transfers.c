@@ -33,12 +33,13 @@ Transfers *transfers_new_with_timing(const TransferConfig *config, const Transfe
     config_copy(&transfers->config, config);
     transfers->timing = *timing;
     g_queue_init(&transfers->waiting);
+    g_queue_init(&transfers->uploads);
     return transfers;
 }
 
 Transfers *transfers_new(const TransferConfig *config)
 {
-    return transfers_new_with_timing(config, &(TransferTiming){.stall_s = TRANSFER_STALL_S});
+    return transfers_new_with_timing(config, &(TransferTiming){TRANSFER_STALL_S, TRANSFER_HELD_S});
 }
 
 void transfers_close_loop(Transfers *transfers)
@@ -52,7 +53,8 @@ void transfers_free(Transfers *transfers)
 {
     if (!transfers)
         return;
-    g_assert(!transfers->active && g_queue_is_empty(&transfers->waiting));
+    g_assert(!transfers->active && g_queue_is_empty(&transfers->waiting) &&
+             g_queue_is_empty(&transfers->uploads));
     g_clear_handle_id(&transfers->next, g_source_remove);
     transfers_close_loop(transfers);
     config_clear(&transfers->config);

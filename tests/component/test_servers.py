@@ -111,9 +111,9 @@ def test_nginx_compresses(tmp_path, curl):
 
 
 def test_nginx_takes_uploads(tmp_path, file, data, curl):
-    with Nginx(tmp_path / "web", upload=True) as server:
-        assert curl("-T", file, server.url("upload/logs/a.log")).end()[0] == 0
-        assert (server.files / "upload/logs/a.log").read_bytes() == data
+    with Nginx(tmp_path / "web", uploads=True) as server:
+        assert curl("-T", file, server.incoming_url("logs/a.log")).end()[0] == 0
+        assert server.arrived("logs/a.log") == data
         assert server.wait_requests(1)[0].method == "PUT"
 
 

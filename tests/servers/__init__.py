@@ -7,14 +7,16 @@
         link.cut()                      # the connections break
         server.wait_requests(2)
 
-`Nginx` speaks http and https, `Ftp` (pyftpdlib) and `Vsftpd` ftp and ftps, `Sftp` (OpenSSH) sftp.  `Link` is a TCP
+`Nginx` speaks http and https, `Ftp` (pyftpdlib) and `Vsftpd` ftp and ftps, `Sftp` (OpenSSH) sftp; all take files as well
+(`uploads=True`).  `Receiver` takes multipart/form-data.  `Link` is a TCP
 proxy that delays, cuts and falls silent.  Needs root; nothing is started on a fixed port, and every process dies with
 the one that made it.  Needs tools/ on Python's path for `simdevice`.
 """
 from .ftp import Ftp
 from .link import Link
 from .nginx import Nginx, Tls
+from .receiver import Receiver
 from .sftp import Sftp
 from .vsftpd import Vsftpd
 
-__all__ = ["Ftp", "Link", "Nginx", "Sftp", "Tls", "Vsftpd"]
+__all__ = ["Ftp", "Link", "Nginx", "Receiver", "Sftp", "Tls", "Vsftpd"]

@@ -14,13 +14,15 @@ _TRIES = 20
 _PORT_BACK = 10.0       # seconds
 _PORTS = range(10240, 32000)        # below those that the kernel gives to outgoing connections: a restart finds its own
 _TAKEN = "Address already in use"
+_INCOMING = "incoming"
 _FIRST_TIME = 1_700_000_000         # modification time of the first published file; each next one is an hour younger
 
 
 class Server:
     """One server process.  A kind of server says how it is started (`_argv`) and what it logs then (`_READY`).
 
-    `folder` is made and belongs to the server alone; `files` in it is what the server shows.
+    `folder` is made and belongs to the server alone; `files` in it is what the server shows, and `incoming` in that is
+    where it takes files, if it was made with `uploads`.
     """
     scheme = ""
     _READY = ""
@@ -109,6 +111,22 @@ class Server:
         os.utime(new, (time, time))
         new.replace(target)
         return self.url(str(target.relative_to(self.files)))
+
+    @property
+    def incoming(self) -> Path:
+        return self.files / _INCOMING
+
+    def incoming_url(self, name: str = "") -> str:
+        return self.url(f"{_INCOMING}/{name}")
+
+    def arrived(self, name: str) -> bytes:
+        """What was sent to incoming_url(name)."""
+        return (self.incoming / name).read_bytes()
+
+    def make_incoming(self, uid: int = 0) -> None:
+        self.incoming.mkdir(exist_ok=True)
+        self.incoming.chmod(0o755)
+        os.chown(self.incoming, uid, uid)
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

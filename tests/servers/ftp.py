@@ -16,7 +16,7 @@ _PASSIVE_PORTS = 6
 
 @dataclass
 class Command:
-    """A command that came in (`verb`, `argument`), or the end of a transfer (verb "sent", `bytes` of it)."""
+    """A command that came in (`verb`, `argument`), or the end of a transfer (verb "sent" or "received", `bytes` of it)."""
     session: int        # its number
     verb: str
     argument: str = ""
@@ -31,12 +31,17 @@ class Ftp(Server):
     _READY = "ftpd: listening"
 
     def __init__(self, folder: Path, *, user: Optional[tuple[str, str]] = None, security: str = "",
-                 tls: Optional[Tls] = None, rest: bool = True, address: str = "127.0.0.1"):
-        """`rest=False`: as a server that does not know REST."""
+                 tls: Optional[Tls] = None, rest: bool = True, address: str = "127.0.0.1",
+                 uploads: bool = False, quota: int = 0, limit: int = 0):
+        """`rest=False`: as a server that does not know REST.  `quota`: a file that gets longer ends with 552, as with
+        servers that know quotas; `limit`: it cannot be written (EFBIG), as on a full disk."""
         super().__init__(folder, address=address, user=user)
         assert security in ("", "explicit", "implicit") and bool(security) == bool(tls)
         self.security, self.tls, self.rest = security, tls, rest
+        self.uploads, self.quota, self.limit = uploads, quota, limit
         self._commands = folder / "commands.log"
+        if uploads:
+            self.make_incoming()
 
     @property
     def scheme(self) -> str:
@@ -65,7 +70,9 @@ class Ftp(Server):
         config = self.folder / "ftpd.json"
         config.write_text(json.dumps({
             "address": self.address, "port": self.port, "passive_ports": self.passive_ports, "files": str(self.files),
-            "user": self.user, "security": self.security, "rest": self.rest, "commands": str(self._commands),
+            "user": self.user, "security": self.security, "rest": self.rest, "uploads": self.uploads,
+            "quota": self.quota, "commands": str(self._commands),
             "certificate": self.tls and str(self.tls.certificate_file), "key": self.tls and str(self.tls.key_file)}))
         config.chmod(0o600)
-        return ["/usr/bin/python3", str(_FTPD), str(config)]
+        limit = ["prlimit", f"--fsize={self.limit}"] if self.limit else []
+        return [*limit, "/usr/bin/python3", str(_FTPD), str(config)]

@@ -11,6 +11,7 @@ from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHa
 from pyftpdlib.servers import FTPServer
 
 _READ_ONLY = "elr"
+_UPLOADS = "elraw"
 _sessions = itertools.count(1)
 
 
@@ -30,10 +31,18 @@ def logged(base, commands):
     return Handler
 
 
-def counted(base):
-    """A data channel that writes down how much it has sent when it ends."""
+def counted(base, quota):
+    """A data channel that writes down how much went through it when it ends."""
     class Data(base):
         counted = False
+
+        def handle_read(self):
+            super().handle_read()
+            if quota and self.receive and not self._closed and self.file_obj.tell() > quota:
+                self._resp = ("552 Quota exceeded.", logging.info)
+                self.close()
+
+        handle_read_event = handle_read
 
         def readable(self):
             # pyftpdlib 1.5.7 takes a client that speaks before RETR for one that has gone; libcurl since 7.87 shakes
@@ -43,7 +52,8 @@ def counted(base):
         def close(self):
             if not self.counted:
                 self.counted = True
-                self.cmd_channel.write_down(verb="sent", bytes=self.tot_bytes_sent)
+                size = self.tot_bytes_received if self.receive else self.tot_bytes_sent
+                self.cmd_channel.write_down(verb="received" if self.receive else "sent", bytes=size)
             super().close()
     return Data
 
@@ -62,7 +72,7 @@ def implicit(base):
 def make_handler(config, commands):
     secure = bool(config["security"])
     handler = logged(TLS_FTPHandler if secure else FTPHandler, commands)
-    handler.dtp_handler = counted(TLS_DTPHandler if secure else DTPHandler)
+    handler.dtp_handler = counted(TLS_DTPHandler if secure else DTPHandler, config["quota"])
     if config["security"] == "implicit":
         handler = implicit(handler)
     if secure:
@@ -73,10 +83,11 @@ def make_handler(config, commands):
     handler.auth_failed_timeout = 0
     handler.passive_ports = config["passive_ports"]
     handler.authorizer = DummyAuthorizer()
+    rights = _UPLOADS if config["uploads"] else _READ_ONLY
     if config["user"]:
-        handler.authorizer.add_user(*config["user"], config["files"], perm=_READ_ONLY)
+        handler.authorizer.add_user(*config["user"], config["files"], perm=rights)
     else:
-        handler.authorizer.add_anonymous(config["files"], perm=_READ_ONLY)
+        handler.authorizer.add_anonymous(config["files"], perm=rights)
     return handler
 
 

@@ -27,6 +27,7 @@ class Line:
         self.open.set()
         self._free_at = {"down": 0.0, "up": 0.0}            # when the limited line has sent what it was given
         self._cut_size = self._cut_left = self._cut_times = 0
+        self._cut_way = "down"
 
     async def cut(self) -> None:
         if self.connections:
@@ -43,14 +44,15 @@ class Line:
         for connection in self.connections:
             connection.lost = True
 
-    def cut_every(self, size: int, times: int) -> None:
+    def cut_every(self, size: int, times: int, way: str) -> None:
+        self._cut_way = way
         self._cut_size = self._cut_left = size
         self._cut_times = times
 
     def piece(self, way: str) -> int:
         """How many bytes may go out at once."""
         size = min(_CHUNK, max(1, self.rate // _TICKS)) if self.rate else _CHUNK
-        return min(size, self._cut_left) if way == "down" and self._cut_left else size
+        return min(size, self._cut_left) if way == self._cut_way and self._cut_left else size
 
     async def limit(self, way: str, size: int) -> None:
         """Waits for as long as the line needs for so many bytes."""
@@ -62,7 +64,7 @@ class Line:
     def passed(self, way: str, size: int) -> bool:
         """Counts bytes that went out; True when the line is to be cut here."""
         self.bytes[way] += size
-        if way != "down" or not self._cut_left:
+        if way != self._cut_way or not self._cut_left:
             return False
         self._cut_left = max(0, self._cut_left - size)
         if self._cut_left:

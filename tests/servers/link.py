@@ -76,9 +76,10 @@ class Link:
         """Every connection breaks now (RST), what is on the way is lost.  New ones work."""
         self._run(self._line.cut())
 
-    def cut_every(self, size: int, times: int = 1 << 30) -> None:
-        """Every connection breaks whenever `size` more bytes have come from the server, this many times; 0: no more."""
-        self._line.cut_every(size, times)
+    def cut_every(self, size: int, times: int = 1 << 30, way: str = "down") -> None:
+        """Every connection breaks whenever `size` more bytes have come from the server (`way` "up": have gone to it), this
+        many times; 0: no more."""
+        self._line.cut_every(size, times, way)
 
     def refuse(self) -> None:
         """New connections are refused; those that stand are not touched."""
@@ -137,6 +138,9 @@ class Link:
     def cuts(self) -> int:
         """How often cut() or cut_every() broke something."""
         return self._line.cuts
+
+    def wait_bytes_up(self, count: int, timeout: float = DEADLINE) -> None:
+        wait_until(lambda: self.bytes_up >= count, f"{count} bytes over the link", timeout)
 
     def wait_bytes_down(self, count: int, timeout: float = DEADLINE) -> None:
         wait_until(lambda: self.bytes_down >= count, f"{count} bytes over the link", timeout)

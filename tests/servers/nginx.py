@@ -18,7 +18,7 @@ _LOG_FIELDS = {
     "time": "$msec", "connection": "$connection", "method": '"$request_method"', "path": '"$uri"',
     "range": '"$http_range"', "if_range": '"$http_if_range"', "status": "$status", "bytes": "$body_bytes_sent",
     "whole": '"$request_completion"', "user": '"$remote_user"', "tls": '"$ssl_protocol"',
-    "agent": '"$http_user_agent"'}
+    "agent": '"$http_user_agent"', "received": "$request_length"}
 _LOG_FORMAT = "log_format data escape=json '{" + ",".join(f'"{k}":{v}' for k, v in _LOG_FIELDS.items()) + "}';"
 
 
@@ -54,6 +54,7 @@ class Access:
     user: str
     tls: str            # e.g. TLSv1.3
     agent: str
+    received: int       # bytes of the request, head and body
 
 
 class Nginx(Server):
@@ -61,11 +62,11 @@ class Nginx(Server):
     _READY = "getrlimit(RLIMIT_NOFILE)"     # said after the sockets listen
 
     def __init__(self, folder: Path, *, tls: Optional[Tls] = None, ranges: bool = True, gzip: bool = False,
-                 upload: bool = False, http2: bool = False, directives: tuple[str, ...] = (),
+                 uploads: bool = False, http2: bool = False, directives: tuple[str, ...] = (),
                  address: str = "127.0.0.1", user: Optional[tuple[str, str]] = None):
-        """`upload` takes PUT below /upload/, into files/upload; `directives` are added to the server's block."""
+        """`uploads` takes PUT (WebDAV) below /incoming/; `directives` are added to the server's block."""
         super().__init__(folder, address=address, user=user)
-        self.tls, self.ranges, self.gzip, self.upload = tls, ranges, gzip, upload
+        self.tls, self.ranges, self.gzip, self.uploads = tls, ranges, gzip, uploads
         self.http2, self.directives = http2, directives
         self._access = folder / "access.log"
 
@@ -108,8 +109,9 @@ class Nginx(Server):
         lines += [] if self.ranges else ["max_ranges 0;"]
         lines += ["gzip on;", "gzip_types *;", "gzip_min_length 0;", "gzip_http_version 1.0;"] if self.gzip else []
         lines += self._login() if self.user else []
-        if self.upload:
-            lines += ["location /upload/ { dav_methods PUT DELETE; create_full_put_path on; dav_access user:rw; }"]
+        if self.uploads:
+            self.make_incoming()
+            lines += ["location /incoming/ { dav_methods PUT DELETE; create_full_put_path on; dav_access user:rw; }"]
         return [*lines, *self.directives]
 
     def _tls(self) -> list[str]:

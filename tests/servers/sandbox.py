@@ -11,8 +11,8 @@ from typing import Optional
 from .base import Server
 
 _UID = 64123
-# $1 is the server's folder; what follows is the server.  It is not the first process of its namespace, which would
-# inherit orphans: vsftpd ends when it hears of a child that it does not know.  Absolute paths into the folder stay
+# $1 is the server's folder, $2 the room for uploads (0: no limit); what follows is the server.  It is not the first process
+# of its namespace, which would inherit orphans: vsftpd ends when it hears of a child that it does not know.  Absolute paths into the folder stay
 # valid, except below /run and /srv.
 _PREPARE = """set -eu
 mount --bind "$1/passwd" /etc/passwd
@@ -20,10 +20,11 @@ mount --bind "$1/shadow" /etc/shadow
 mount --bind "$1/files" /srv
 [ ! -f "$1/pam" ] || mount --bind "$1/pam" /etc/pam.d/vsftpd
 mount -t tmpfs -o mode=755 tmpfs /run
+[ "$2" = 0 ] || mount -t tmpfs -o mode=777,size="$2" tmpfs /srv/incoming
 mkdir -p /run/sshd /run/vsftpd/empty
 touch /run/session.log
 mount --bind "$1/session.log" /run/session.log
-shift
+shift 2
 "$@"
 exit
 """
@@ -33,8 +34,13 @@ class SandboxedServer(Server):
     """`folder` must not lie below /run or /srv."""
     _GENTLE = False             # the first process of a namespace is not told to end, only killed
 
-    def __init__(self, folder: Path, *, address: str, user: Optional[tuple[str, str]]):
+    def __init__(self, folder: Path, *, address: str, user: Optional[tuple[str, str]], uploads: bool = False,
+                 room: int = 0):
+        """`room`: so many bytes fit into the folder for uploads, which nobody sees from outside then."""
         super().__init__(folder, address=address, user=user)
+        self.uploads, self.room = uploads, room
+        if uploads:
+            self.make_incoming(_UID)
         self.session_log = folder / "session.log"
         self.session_log.touch()
         self.session_log.chmod(0o666)
@@ -43,7 +49,7 @@ class SandboxedServer(Server):
         """The command that runs `server` in its own view of the system."""
         self._write_accounts()
         return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", _PREPARE, "sandbox",
-                str(self.folder), *server]
+                str(self.folder), str(self.room), *server]
 
     def _write_accounts(self) -> None:
         name, hashed = "ftp", "*"                   # whom vsftpd serves anonymous logins as

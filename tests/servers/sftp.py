@@ -13,14 +13,15 @@ from simdevice.process import DEADLINE, wait_until
 from .sandbox import SandboxedServer
 
 _SESSION = "/usr/lib/openssh/sftp-server -e -l VERBOSE -d /srv 2>>/run/session.log"
-_CLOSE = re.compile(r'^(?:forced )?close "(/srv/[^"]*)" bytes read (\d+) written \d+', re.MULTILINE)
+_CLOSE = re.compile(r'^(?:forced )?close "(/srv/[^"]*)" bytes read (\d+) written (\d+)', re.MULTILINE)
 
 
 @dataclass
 class Reading:
-    """One time that a file was opened, read and closed."""
+    """One time that a file was opened, read or written, and closed."""
     path: str
     bytes: int      # read from it
+    written: int    # to it
 
 
 class Sftp(SandboxedServer):
@@ -29,8 +30,9 @@ class Sftp(SandboxedServer):
     scheme = "sftp"
     _READY = "Server listening on"
 
-    def __init__(self, folder: Path, *, user: tuple[str, str], address: str = "127.0.0.1"):
-        super().__init__(folder, address=address, user=user)
+    def __init__(self, folder: Path, *, user: tuple[str, str], address: str = "127.0.0.1", uploads: bool = False,
+                 room: int = 0):
+        super().__init__(folder, address=address, user=user, uploads=uploads, room=room)
         self._host_key = folder / "host-key"
         self.change_host_key()
 
@@ -59,7 +61,8 @@ class Sftp(SandboxedServer):
 
     def readings(self, name: Optional[str] = None) -> list[Reading]:
         """Those that have ended, oldest first; all, or those of one file."""
-        found = [Reading(path, int(size)) for path, size in _CLOSE.findall(self.session_log.read_text())]
+        entries = _CLOSE.findall(self.session_log.read_text())
+        found = [Reading(path, int(size), int(written)) for path, size, written in entries]
         return [reading for reading in found if name is None or reading.path == f"/srv/{name.lstrip('/')}"]
 
     def wait_readings(self, count: int, name: Optional[str] = None, timeout: float = DEADLINE) -> list[Reading]:

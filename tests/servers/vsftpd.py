@@ -13,7 +13,8 @@ from .sandbox import SandboxedServer
 
 _PASSIVE_PORTS = 6
 _LINE = re.compile(r'\[pid (\d+)\] .*?(?:FTP command: Client "[^"]*", "(\w+) ?([^"\n]*)"'
-                   r'|(?:OK|FAIL) DOWNLOAD: Client "[^"]*", "[^"]*", (\d+) bytes)')
+                   r'|(?:OK|FAIL) (DOWNLOAD|UPLOAD): Client "[^"]*", "[^"]*", (\d+) bytes)')
+_ENDS = {"DOWNLOAD": "sent", "UPLOAD": "received"}
 _PAM = "auth required pam_unix.so\naccount required pam_unix.so\nsession required pam_permit.so\n"
 
 
@@ -22,8 +23,9 @@ class Vsftpd(SandboxedServer):
     by default."""
 
     def __init__(self, folder: Path, *, user: Optional[tuple[str, str]] = None, security: str = "",
-                 tls: Optional[Tls] = None, reuse: bool = True, address: str = "127.0.0.1"):
-        super().__init__(folder, address=address, user=user)
+                 tls: Optional[Tls] = None, reuse: bool = True, address: str = "127.0.0.1", uploads: bool = False,
+                 room: int = 0):
+        super().__init__(folder, address=address, user=user, uploads=uploads, room=room)
         assert security in ("", "explicit", "implicit") and bool(security) == bool(tls)
         self.security, self.tls, self.reuse = security, tls, reuse
 
@@ -32,13 +34,13 @@ class Vsftpd(SandboxedServer):
         return "ftps" if self.security == "implicit" else "ftp"
 
     def commands(self, verb: Optional[str] = None) -> list[Command]:
-        """Oldest first; all, or those with this verb; a transfer's end has the verb "sent"."""
+        """Oldest first; all, or those with this verb; a transfer's end has the verb "sent" or "received"."""
         found = []
-        for session, name, argument, size in _LINE.findall(self.session_log.read_text(errors="replace")):
+        for session, name, argument, way, size in _LINE.findall(self.session_log.read_text(errors="replace")):
             if name:
                 found.append(Command(int(session), name, "" if name == "PASS" else argument))
             else:
-                found.append(Command(int(session), "sent", bytes=int(size)))
+                found.append(Command(int(session), _ENDS[way], bytes=int(size)))
         return [command for command in found if verb is None or command.verb == verb]
 
     def wait_commands(self, count: int, verb: Optional[str] = None, timeout: float = DEADLINE) -> list[Command]:
@@ -66,7 +68,8 @@ class Vsftpd(SandboxedServer):
             "anon_root": "/srv", "local_root": "/srv", "chroot_local_user": "YES", "no_anon_password": "YES",
             "pam_service_name": "vsftpd", "secure_chroot_dir": "/run/vsftpd/empty", "nopriv_user": "nobody",
             "seccomp_sandbox": "NO", "xferlog_enable": "YES", "xferlog_std_format": "NO", "log_ftp_protocol": "YES",
-            "vsftpd_log_file": "/run/session.log", "write_enable": "NO", **self._tls_options()}
+            "vsftpd_log_file": "/run/session.log", "write_enable": "YES" if self.uploads else "NO",
+            **self._tls_options()}
         config = self.folder / "vsftpd.conf"
         config.write_text("".join(f"{name}={value}\n" for name, value in options.items()))
         config.chmod(0o600)

@@ -391,6 +391,102 @@ START_TEST(cancelled_at_any_time)
 }
 END_TEST
 
+/* --- Held back --- */
+
+static Fetch *held;
+static gsize hold_at; /* bytes */
+
+static gboolean holds_back(const guint8 *bytes, gsize length, GError **error, gpointer unused)
+{
+    on_data(bytes, length, error, unused);
+    if (got->len >= hold_at)
+        fetch_hold(held, TRUE);
+    return TRUE;
+}
+
+static void begin_held(Server *server)
+{
+    static const FetchEvents events = {on_begins, holds_back, on_done};
+    g_autofree char *url = g_strdup_printf("http://127.0.0.1:%u/bundle", peer.port);
+
+    start_server(server);
+    hold_at = 1000;
+    held = fetch_begin(transfers, test_clock, &(FetchRequest){url, 0, -1, &file, 60000, FALSE},
+                       &events, NULL);
+    run_until(got->len >= hold_at);
+    run_ready();
+}
+
+/* Whatever happened in the meantime was no outage. */
+static void let_go(void)
+{
+    clock_virtual_advance(test_clock, 1000000);
+    run_ready();
+    ck_assert_uint_eq(ends, 0);
+    ck_assert_ptr_null(fetch_trouble(held));
+    hold_at = G_MAXSIZE;
+    fetch_hold(held, FALSE);
+    run(held);
+    expect_bytes(0, SIZE);
+    ck_assert_uint_eq(begins, 1);
+}
+
+START_TEST(held_and_let_go)
+{
+    Server server = {.etag = "\"a\""};
+
+    begin_held(&server);
+    let_go();
+    ck_assert_uint_eq(http_peer_count(&peer), 1);
+}
+END_TEST
+
+/* Found out when it goes on. */
+START_TEST(broken_while_held)
+{
+    Server server = {.cut = 50000, .cuts = 2, .etag = "\"a\""};
+
+    begin_held(&server);
+    let_go();
+    ck_assert_uint_ge(http_peer_count(&peer), 2);
+}
+END_TEST
+
+/* The transfer has ended while it was held, for another one: what is missing is asked for. */
+START_TEST(given_way_while_held)
+{
+    Server server = {.etag = "\"a\""};
+    TransferFile other_file = TRANSFER_FILE_UNKNOWN;
+    static const FetchEvents events = {NULL, on_data, on_done};
+    g_autofree char *url = g_strdup_printf("http://127.0.0.1:%u/other", peer.port);
+    guint kept;
+
+    begin_held(&server);
+    kept = got->len;
+    fetch_begin(transfers, test_clock, &(FetchRequest){url, 0, 10, &other_file, 60000, FALSE},
+                &events, NULL);
+    run_until(ends == 1);
+    ck_assert_ptr_null(failure);
+    ck_assert_uint_eq(fetch_requests(held), 1);
+    transfer_file_clear(&other_file);
+    ends = 0;
+    g_byte_array_set_size(got, kept);
+    let_go();
+    ck_assert_uint_eq(http_peer_count(&peer), 3);
+}
+END_TEST
+
+START_TEST(cancelled_while_held)
+{
+    Server server = {.etag = "\"a\""};
+
+    begin_held(&server);
+    fetch_cancel(held);
+    run_ready();
+    ck_assert_uint_eq(ends, 0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {whole_and_parts,
@@ -406,7 +502,11 @@ int main(void)
                                   back_off_doubles,
                                   no_ranges_after_some_bytes,
                                   unknown_size_ends_with_the_answer,
-                                  cancelled_at_any_time};
+                                  cancelled_at_any_time,
+                                  held_and_let_go,
+                                  broken_while_held,
+                                  given_way_while_held,
+                                  cancelled_while_held};
 
     return run_suite("fetch", setup, teardown, tests, G_N_ELEMENTS(tests));
 }

@@ -24,7 +24,7 @@ static inline void transfer_setup(void)
     fixture_log_start();
     http_peer_init(&peer);
     config = (TransferConfig){.low_speed_limit = 1};
-    timing = (TransferTiming){.stall_s = TRANSFER_STALL_S};
+    timing = (TransferTiming){TRANSFER_STALL_S, TRANSFER_HELD_S};
     told = TRANSFER_FILE_UNKNOWN;
     got = g_string_new(NULL);
 }

@@ -133,8 +133,14 @@ GError *relay_budget_error(const Relay *relay)
                        relay->fetched, relay->budget);
 }
 
+gboolean relay_is_busy(const Relay *relay)
+{
+    return relay->fetch != NULL && !relay->run.held;
+}
+
 void relay_begin_fetch(Relay *relay, const FetchRequest *request, const FetchEvents *events)
 {
+    relay_run_drop(relay);
     relay->fetch_counted = 0;
     relay->requests_counted = 0;
     relay->fetch = fetch_begin(relay->transfers, relay->clock, request, events, relay);
@@ -154,6 +160,7 @@ void relay_count(Relay *relay)
 void relay_end_fetch(Relay *relay)
 {
     relay->fetch = NULL;
+    relay_run_close(relay);
     relay_cache_end(relay->cache);
     if (relay->place.file.size >= 0 && !relay->known_told)
         tell_soon(relay);
@@ -165,7 +172,7 @@ void relay_pump(Relay *relay)
     if (relay->failure != NULL)
         return;
     relay_bundle_serve(relay);
-    if (relay->fetch != NULL || relay_bundle_fetch(relay) || relay->failure != NULL ||
+    if (relay_is_busy(relay) || relay_bundle_fetch(relay) || relay->failure != NULL ||
         relay_store_fetch(relay))
         return;
     if (!relay->tired)
@@ -300,9 +307,10 @@ Relay *relay_new(Transfers *transfers, Clock *clock, const RelayConfig *config,
     g_queue_init(&relay->waiting);
     take_place(relay, place);
     relay->cache = relay_cache_new(config->read_ahead);
-    /* What is ahead of a stream leaves room for the others. */
-    relay_window_init(&relay->window,
-                      MIN(RELAY_WINDOW_MAX, relay_cache_longest(relay->cache) / 2 * 3));
+    relay_run_init(relay);
+    /* What is ahead of a stream leaves room for the others, and a run costs no more in small windows. */
+    relay_window_init(&relay->window, MIN(RELAY_WINDOW_MAX, relay_cache_longest(relay->cache) / 2 *
+                                                                (relay->run.wanted ? 1 : 3)));
     if (config->local_bundle != NULL && !relay_local_open(relay, config->local_bundle, error))
         return NULL;
     relay->http = relay_http_new(place->port, clock, &http_events, relay, error);
@@ -322,6 +330,7 @@ void relay_free(Relay *relay)
     if (relay->fetch != NULL)
         fetch_cancel(relay->fetch);
     relay->fetch = NULL;
+    relay_run_clear(relay);
     relay_http_free(g_steal_pointer(&relay->http));
     relay_store_clear(relay);
     relay_local_close(relay);

@@ -85,7 +85,9 @@ static gboolean on_data(const guint8 *bytes, gsize length, GError **error, gpoin
     Relay *relay = user_data;
 
     relay_count(relay);
-    if (!relay_cache_add(relay->cache, bytes, length)) {
+    if (relay->run.open) {
+        relay_run_take(relay, bytes, length);
+    } else if (!relay_cache_add(relay->cache, bytes, length)) {
         g_set_error_literal(error, TRANSFER_ERROR, TRANSFER_ERROR_PROTOCOL,
                             "the server sends more than it was asked for");
         return FALSE;
@@ -119,7 +121,7 @@ static void on_done(const GError *error, guint retry_after_s, gpointer user_data
 
     relay->retry_after_s = retry_after_s;
     relay_count(relay);
-    if (error == NULL && fetch_requests(relay->fetch) == 1)
+    if (error == NULL && fetch_requests(relay->fetch) == 1 && !relay->run.open)
         relay_window_measured(&relay->window, fetch_received(relay->fetch),
                               clock_boottime_ms(relay->clock) - relay->first_byte_ms);
     relay_end_fetch(relay);
@@ -133,14 +135,19 @@ static void begin(Relay *relay, const RelayRange *range)
     FetchRequest request = {
         .url = relay->source,
         .offset = range->offset,
-        .length = range->length,
+        .length = relay_run_length(relay, range),
         .file = &relay->place.file,
         .hold_ms = relay->hold_ms,
     };
 
     relay->first_byte_ms = clock_boottime_ms(relay->clock);
     relay_window_fetched(&relay->window, relay->cache, range);
+    if (relay_run_is_at(relay, range->offset)) {
+        relay_run_go_on(relay, range);
+        return;
+    }
     relay_begin_fetch(relay, &request, &events);
+    relay_run_begin(relay, range, request.length);
 }
 
 /* Makes room, with less read ahead or at the cost of everything else.  FALSE: what is being sent is in the way. */
@@ -180,17 +187,20 @@ gboolean relay_bundle_fetch(Relay *relay)
     RelayRange range = {0, PROBE_BYTES};
     guint count = collect(relay, wanted);
     gboolean known = relay->place.file.size >= 0;
+    gint64 left;
 
     if (count == 0 || (known && !relay_window_demand(&relay->window, relay->cache, wanted, count,
                                                      relay->place.file.size, &range)))
         return FALSE;
-    if (relay_budget_left(relay) == 0) {
+    relay_run_plan(relay, &range);
+    left = relay_run_budget(relay, &range);
+    if (left == 0) {
         g_autoptr(GError) error = relay_budget_error(relay);
 
         relay_give_up(relay, error);
         return TRUE;
     }
-    range.length = MIN(range.length, relay_budget_left(relay));
+    range.length = MIN(range.length, left);
     if (!make_room(relay, known ? &wanted[0] : &range, &range))
         return TRUE; /* the end of an answer comes back here */
     begin(relay, &range);
@@ -205,7 +215,10 @@ gboolean relay_bundle_prefetch(Relay *relay)
     if (relay->place.file.size < 0 || relay->local_fd >= 0 ||
         !relay_window_prefetch(&relay->window, relay->cache, relay->place.file.size, &range, &keep))
         return FALSE;
-    range.length = MIN(range.length, relay_budget_left(relay));
+    relay_run_plan(relay, &range);
+    if (relay->run.open && !relay_run_is_at(relay, range.offset))
+        return FALSE; /* it is not given up for what nobody waits for */
+    range.length = MIN(range.length, relay_run_budget(relay, &range));
     if (range.length == 0 || !relay_cache_begin(relay->cache, &range, &keep))
         return FALSE;
     begin(relay, &range);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The inside of a Relay, for relay.c (life, routes, giving up, telling), relay_bundle.c (the bundle through the buffer),
- * relay_local.c (a file in its place) and relay_store.c (a casync store).
+ * relay_run.c (its transfer that is kept), relay_local.c (a file in its place) and relay_store.c (a casync store).
  */
 #pragma once
 
@@ -25,6 +25,20 @@ typedef struct {
     gboolean pinned;
     GBytes *bytes; /* the chunk */
 } RelayJob;
+
+/* The transfer to the end of the file, of a server without ranges. */
+typedef struct {
+    gboolean wanted;   /* the server has none */
+    gboolean open;     /* relay->fetch is the run */
+    gboolean held;     /* its window is full, and the next one may be chosen */
+    gint64 position;   /* of the next byte */
+    gint64 begin, end; /* of the window */
+    gint64 last;       /* where it ends */
+    guint requests;    /* when the window began */
+    GByteArray *over;  /* what came behind the window, one piece of libcurl at most */
+    guint step;        /* source */
+    gboolean tail_read;
+} RelayRun;
 
 struct _Relay {
     Transfers *transfers;
@@ -51,6 +65,7 @@ struct _Relay {
 
     RelayCache *cache;
     RelayWindow window;
+    RelayRun run;
     gboolean tired; /* reading ahead failed: not again before RAUC asks again */
 
     int local_fd; /* -1: the bundle comes from `source` */
@@ -77,6 +92,9 @@ void relay_pump(Relay *relay);
 /* Ends the waiting: `answer` is on its way. */
 void relay_answer(RelayJob *job, const RelayAnswer *answer);
 void relay_answer_status(RelayJob *job, guint status, gint64 size);
+/* Whether no other fetch may begin. */
+gboolean relay_is_busy(const Relay *relay);
+/* Gives up a run that is held. */
 void relay_begin_fetch(Relay *relay, const FetchRequest *request, const FetchEvents *events);
 /* Counts what has come since the last call. */
 void relay_count(Relay *relay);
@@ -96,6 +114,29 @@ void relay_bundle_serve(Relay *relay);
 /* Begins what the waiting requests need; FALSE: nothing is to be begun. */
 gboolean relay_bundle_fetch(Relay *relay);
 gboolean relay_bundle_prefetch(Relay *relay);
+
+/* ---- relay_run.c ---- */
+
+void relay_run_init(Relay *relay);
+void relay_run_clear(Relay *relay);
+/* Makes of the range that is wanted next the one that is the cheapest to fetch. */
+void relay_run_plan(Relay *relay, RelayRange *range);
+/* Whether `offset` is the byte that a held run goes on with. */
+gboolean relay_run_is_at(const Relay *relay, gint64 offset);
+/* Bytes that may be read from the beginning of `range` on. */
+gint64 relay_run_budget(const Relay *relay, const RelayRange *range);
+/* What to ask the server for when a fetch begins with `range`; -1: to the end. */
+gint64 relay_run_length(const Relay *relay, const RelayRange *range);
+/* relay->fetch has begun with `range`, with relay_run_length(). */
+void relay_run_begin(Relay *relay, const RelayRange *range, gint64 length);
+/* The held run goes on with `range`, which begins where it is. */
+void relay_run_go_on(Relay *relay, const RelayRange *range);
+/* data() of the fetch, when the run is open. */
+void relay_run_take(Relay *relay, const guint8 *bytes, gsize length);
+/* Gives up the run if it is held. */
+void relay_run_drop(Relay *relay);
+/* The fetch has ended, or is about to. */
+void relay_run_close(Relay *relay);
 
 /* ---- relay_local.c ---- */
 

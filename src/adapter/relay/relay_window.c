@@ -169,6 +169,19 @@ static const RelayStream *stream_at(const RelayWindow *window, gint64 offset)
     return NULL;
 }
 
+gint64 relay_window_row(const RelayWindow *window, gint64 offset)
+{
+    gint64 row = 0;
+
+    for (guint i = 0; i < RELAY_STREAMS; i++) {
+        const RelayStream *stream = &window->streams[i];
+
+        if (offset >= stream->next - stream->run && offset <= stream->next)
+            row = MAX(row, stream->run);
+    }
+    return row;
+}
+
 /* `[offset, end)` less what lies behind the end of the file or is there already. */
 static gboolean cut(const RelayCache *cache, gint64 size, gint64 offset, gint64 end,
                     RelayRange *ret_range)

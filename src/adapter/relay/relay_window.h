@@ -42,6 +42,9 @@ void relay_window_fetched(RelayWindow *window, const RelayCache *cache, const Re
 /* A fetch of so many bytes took so long, from its first to its last; few bytes do not count. */
 void relay_window_measured(RelayWindow *window, gint64 bytes, gint64 ms);
 
+/* Bytes of the row of reads that `offset` belongs to; 0: none. */
+gint64 relay_window_row(const RelayWindow *window, gint64 offset);
+
 /* What to fetch for the requests that wait, the oldest first (`count` > 0, all told to relay_window_read()): the bytes that the
  * oldest one is short of, those of others that adjoin, and ahead.  Never a byte that is there, nor one behind
  * `size`.  FALSE: all of them are there. */
