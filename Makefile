@@ -64,6 +64,13 @@ test-guest: ## the tests that need a streaming RAUC, dm-verity and nbd, in user-
 	$(MAKE) -j$(JOBS) VARIANT=ubsan DEVELOPER=1 all tools
 	$(PYTHON) tests/guest/run.py --guests=$(JOBS) build/ubsan
 
+.PHONY: test-crash
+test-crash: ## an update with agent, power, RAUC or CSMS lost at every durable boundary (as root); POINTS=N: at most so many; SEED=N
+	tools/install-packages.sh build test
+	$(MAKE) -j$(JOBS) all tools $(OUT)/tests/boundaries.so
+	$(PYTHON) tests/crash/run.py $(OUT)
+	$(PYTHON) tests/crash/run.py $(OUT) --mutations
+
 .PHONY: bench
 bench: ## measure the release build beside the bare tools, into build/bench.json (as root); STRICT=1: fail on a missed budget
 	tools/install-packages.sh build bench
@@ -122,6 +129,11 @@ $(OUT)/mock-csms: $(MOCK_O)
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $(OUT)/librauc-ocpp-agent.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+
+# Preloaded into the agent by tests/crash; not into a sanitized one, whose runtime wants to come first.
+$(OUT)/tests/boundaries.so: tests/crash/boundaries.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -shared -fPIC -o $@ $<
 
 $(OUT)/db/migrations.c: $(MIGRATIONS) db/embed-migrations.sh
 	@mkdir -p $(@D)

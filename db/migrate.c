@@ -120,12 +120,13 @@ static gboolean empty_part(const char *part, GError **error)
     gboolean done;
     int code = sqlite3_open_v2(part, &copy.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
-    done = code == SQLITE_OK ? sql_run(&copy, "empty a copy of the store",
-                                       "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
-                                       "PRAGMA foreign_keys = ON; BEGIN;"
-                                       "DELETE FROM outbox; DELETE FROM jobs; COMMIT;",
-                                       error)
-                             : sql_fail(&copy, "open a copy of the store", code, error);
+    done = code == SQLITE_OK
+               ? sql_run(&copy, "empty a copy of the store",
+                         "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
+                         "PRAGMA foreign_keys = ON; BEGIN;"
+                         "DELETE FROM outbox; DELETE FROM jobs; DELETE FROM reports; COMMIT;",
+                         error)
+               : sql_fail(&copy, "open a copy of the store", code, error);
     sqlite3_close(copy.db);
     return done;
 }
@@ -141,8 +142,9 @@ static gboolean settle_copy(const char *name, GError **error)
 
     done = (code == SQLITE_OK || sql_fail(&copy, "open a copy of the store", code, error)) &&
            sql_number(&copy, "read a copy of the store",
-                      "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM outbox)", &jobs,
-                      error) &&
+                      "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM reports)"
+                      " + (SELECT count(*) FROM outbox)",
+                      &jobs, error) &&
            (jobs == 0 || copy_into(&copy, part, error));
     sqlite3_close(copy.db);
     if (done && jobs != 0)

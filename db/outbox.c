@@ -34,24 +34,48 @@ static OutboxRow *read_row(Sql *sql)
     return row;
 }
 
+/* The next row of a SELECT; `*ret_row` is NULL at the end. */
+static gboolean next_row(Sql *sql, OutboxRow **ret_row, GError **error)
+{
+    g_autoptr(OutboxRow) row = NULL;
+    gboolean have;
+
+    if (!sql_step(sql, &have, error))
+        return FALSE;
+    if (have)
+        row = read_row(sql);
+    if (!sql_intact(sql, error))
+        return FALSE;
+    *ret_row = g_steal_pointer(&row);
+    return TRUE;
+}
+
 gboolean outbox_head(Store *store, OutboxRow **ret_row, GError **error)
 {
     g_auto(Sql) sql = SQL_INIT;
-    OutboxRow *row = NULL;
-    gboolean have;
+
+    return sql_open(&sql, store, "read the outbox",
+                    "SELECT id, job_id, action, payload FROM outbox ORDER BY id LIMIT 1", error) &&
+           next_row(&sql, ret_row, error);
+}
+
+GPtrArray *outbox_list(Store *store, GError **error)
+{
+    g_auto(Sql) sql = SQL_INIT;
+    g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_row_free);
 
     if (!sql_open(&sql, store, "read the outbox",
-                  "SELECT id, job_id, action, payload FROM outbox ORDER BY id LIMIT 1", error) ||
-        !sql_step(&sql, &have, error))
-        return FALSE;
-    if (have)
-        row = read_row(&sql);
-    if (!sql_intact(&sql, error)) {
-        outbox_row_free(row);
-        return FALSE;
+                  "SELECT id, job_id, action, payload FROM outbox ORDER BY id", error))
+        return NULL;
+    for (;;) {
+        OutboxRow *row = NULL;
+
+        if (!next_row(&sql, &row, error))
+            return NULL;
+        if (row == NULL)
+            return g_steal_pointer(&rows);
+        g_ptr_array_add(rows, row);
     }
-    *ret_row = row;
-    return TRUE;
 }
 
 gboolean outbox_remove(Store *store, gint64 id, GError **error)

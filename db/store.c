@@ -12,6 +12,7 @@
 
 #include "db/jobs.h"
 #include "db/outbox.h"
+#include "db/reports.h"
 #include "db/values.h"
 #include "files.h"
 #include "migrate.h"
@@ -132,8 +133,9 @@ static gboolean try_tables(Store *store, GError **error)
 
     for (int role = JOB_ACTIVE; role <= JOB_ENDED; role++) {
         g_autoptr(Job) job = NULL;
+        g_autoptr(Report) report = NULL;
 
-        if (!jobs_load(store, role, &job, error))
+        if (!jobs_load(store, role, &job, error) || !reports_load(store, role, &report, error))
             return FALSE;
     }
     lines = history_list(store, 1, error);

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: LGPL-2.1-or-later
 -- The first schema.  STRICT and the CHECKs let the integrity check at start find a damaged row before anything reads it.
--- Needs SQLite 3.37.  Every later migration keeps the tables jobs and outbox: store_settle_copies() empties them in copies.
+-- Needs SQLite 3.37.  Every later migration keeps the tables jobs, reports and outbox: store_settle_copies() empties
+-- them in copies.
 
 -- "ROCA": tells a store of this agent from any other SQLite file.
 PRAGMA application_id = 0x524f4341;
@@ -76,6 +77,33 @@ CREATE TABLE history (
     event TEXT NOT NULL,
     detail TEXT
 ) STRICT;
+
+-- One column for each field of Report (db/reports.h).
+CREATE TABLE reports (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    role TEXT NOT NULL CHECK (role IN ('active', 'waits', 'ended')),
+    state TEXT NOT NULL CHECK (state IN (
+        'requested', 'collecting', 'uploading', 'retry-wait', 'uploaded', 'upload-failed', 'superseded')),
+    location TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    stop_ms INTEGER NOT NULL,
+    retries INTEGER NOT NULL CHECK (retries BETWEEN 0 AND 4294967295),
+    retry_interval_s INTEGER NOT NULL CHECK (retry_interval_s BETWEEN 0 AND 4294967295),
+    file_name TEXT NOT NULL,
+    told INTEGER NOT NULL CHECK (told IN (0, 1)),
+    attempts INTEGER NOT NULL CHECK (attempts BETWEEN 0 AND 4294967295),
+    interruptions INTEGER NOT NULL CHECK (interruptions BETWEEN 0 AND 4294967295),
+    begun INTEGER NOT NULL CHECK (begun IN (0, 1)),
+    reason TEXT,
+    retry_boot_id TEXT,
+    retry_boottime_ms INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    CHECK ((role = 'ended') = (state IN ('uploaded', 'upload-failed', 'superseded')))
+) STRICT;
+
+CREATE UNIQUE INDEX reports_one_active ON reports (role) WHERE role = 'active';
+CREATE UNIQUE INDEX reports_one_waits ON reports (role) WHERE role = 'waits';
 
 -- No foreign key: a notification outlives the row of its job.
 CREATE TABLE outbox (

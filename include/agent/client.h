@@ -29,6 +29,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_free)
 
 GVariant *client_status(Client *client, GError **error);               /* a{sv} */
 GVariant *client_history(Client *client, guint limit, GError **error); /* aa{sv} */
+GVariant *client_report(Client *client, GError **error);               /* a{ss} */
 /* A URL or an absolute path. */
 gboolean client_install(Client *client, const char *source, GError **error);
 /* Cancel, Confirm or AllowReboot. */

@@ -15,6 +15,8 @@ typedef struct {
     gboolean json;    /* status, history */
     int limit;        /* history: 1..CONTROL_MAX_HISTORY */
     char *who, *why;  /* inhibit: NULL when not given */
+    char *from, *to;  /* diagnostics: dates; NULL when not given */
+    char *report;     /* diagnostics: what the agent has left for its child */
     char **arguments; /* behind the options; NULL-terminated, maybe empty */
 } CommandOptions;
 
@@ -24,6 +26,7 @@ int commands_check_config(const CommandOptions *options);
 int commands_status(const CommandOptions *options);
 int commands_history(const CommandOptions *options);
 int commands_install(const CommandOptions *options);
+int commands_diagnostics(const CommandOptions *options);
 int commands_cancel(const CommandOptions *options);
 int commands_confirm(const CommandOptions *options);
 int commands_allow_reboot(const CommandOptions *options);

@@ -8,6 +8,7 @@
  *
  *   property Status a{sv}     what `status` shows; PropertiesChanged invalidates it at every step
  *   GetHistory(u limit) -> aa{sv}   limit 0: CONTROL_MAX_HISTORY
+ *   GetReport() -> a{ss}   what the agent knows for diagnostics: name in the archive -> text; for those who may act
  *   Install(s source)   a URL or an absolute path; the job's progress is in Status
  *   Cancel()  Confirm()  AllowReboot()
  *   Inhibit(s who, s why) -> h   the reboot waits as long as the returned file descriptor is open
@@ -32,6 +33,7 @@ typedef struct _Control Control;
 typedef struct {
     GVariant *(*status)(gpointer user_data);               /* a{sv} */
     GVariant *(*history)(guint limit, gpointer user_data); /* aa{sv} */
+    GVariant *(*report)(gpointer user_data);               /* a{ss} */
     gboolean (*install)(const char *source, gpointer user_data, GError **error);
     gboolean (*cancel)(gpointer user_data, GError **error);
     gboolean (*confirm)(gpointer user_data, GError **error);

@@ -21,6 +21,7 @@ typedef enum { MARK_GOOD_ALWAYS, MARK_GOOD_JOBS, MARK_GOOD_NEVER } MarkGood;
 typedef enum { REBOOT_AUTOMATIC, REBOOT_REQUIRED } RebootPermission;
 typedef enum { REPORT_AFTER_CONFIRM, REPORT_BEFORE_REBOOT } ReportInstalled;
 typedef enum { TRANSPORT_AUTO, TRANSPORT_STREAM, TRANSPORT_DOWNLOAD } Transport;
+typedef enum { UPLOAD_METHOD_PUT, UPLOAD_METHOD_POST } UploadMethodSetting;
 typedef enum { HEALTH_CSMS = 1, HEALTH_COMMAND = 2, HEALTH_STACK = 4 } Health; /* flags */
 
 typedef struct {
@@ -75,6 +76,12 @@ typedef struct {
     gboolean give_up_early;
     char *download_ca_file, *download_client_cert_file, *download_client_key_file;
     char *netrc_file, *known_hosts_file, *proxy;
+    /* [diagnostics] */
+    char **diagnostics_sources;        /* journal */
+    gint64 diagnostics_size_limit;     /* 20M: of all that is collected, before compression */
+    gint64 diagnostics_frames;         /* bytes of OCPP frames that are kept, 0: none */
+    gint64 diagnostics_rate_limit;     /* bytes/s, 0: none */
+    UploadMethodSetting upload_method; /* put */
     /* [system] */
     char *boot_id_file; /* /proc/sys/kernel/random/boot_id */
 } Settings;
@@ -92,6 +99,10 @@ typedef struct {
 Settings *settings_load(const char *file, GPtrArray **ret_problems);
 void settings_free(Settings *settings);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)
+
+/* The settings in effect, defaults too, in the form of the file; g_free().  There is no secret in them but what the owner writes into
+ * URLs. */
+char *settings_text(Settings *settings);
 
 /* AuthorizationKey as it stands in its file (W, TC_085): 32..40 hexadecimal digits are
  * bytes (an even number), 16..20 printable ASCII characters are plain text.  NULL for anything else. */

@@ -9,7 +9,7 @@
 #include "agent/settings.h"
 #include "agent/settings_types.h"
 
-#define SETTINGS_TABLE_ROWS  51
+#define SETTINGS_TABLE_ROWS  56
 #define SETTINGS_MAX_VERSION 50 /* characters of firmwareVersion (C 6.3) */
 
 /* SETTINGS_TABLE_ROWS rows, group by group. */

@@ -12,7 +12,9 @@ typedef struct {
     /* Reads `text` into `field`.  NULL when good, else what is wrong and what is allowed
      * (g_free()), `field` untouched. */
     char *(*parse)(const SettingRow *row, const char *text, gpointer field);
-    gboolean is_string; /* the field is a char* that it owns */
+    /* Appends the field as text that parse() reads. */
+    void (*show)(const SettingRow *row, gconstpointer field, GString *text);
+    GDestroyNotify free; /* the field is a pointer that it owns; NULL: a value */
 } SettingType;
 
 typedef struct {
@@ -39,5 +41,6 @@ extern const SettingType SETTING_SECONDS; /* gint64 */
 extern const SettingType SETTING_SIZE; /* gint64: bytes, written with K, M or G (1024) or without */
 extern const SettingType SETTING_BOOLEAN; /* gboolean: true, false */
 extern const SettingType SETTING_CHOICE;  /* an enum, one of `choices` */
+extern const SettingType SETTING_SOURCES; /* char**: sources of diagnostics, ';' between them */
 extern const SettingType
     SETTING_FLAGS; /* an enum of flags, a list of `choices` with ';' between them */

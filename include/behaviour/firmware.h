@@ -136,6 +136,3 @@ typedef struct {
 } FirmwareTransfer;
 gboolean firmware_transfer(const Firmware *firmware, FirmwareTransfer *ret_transfer);
 gboolean firmware_boot_marked(const Firmware *firmware);
-
-/* A location without user and password, for logs and history; g_free(). */
-char *firmware_location_for_people(const char *location);

@@ -33,6 +33,12 @@ typedef struct {
     gint64 retries, retry_interval_s; /* -1: absent */
 } SessionUpdateFirmware;
 
+typedef struct {
+    const char *location;
+    gint64 start_ms, stop_ms;         /* G_MININT64, G_MAXINT64: absent */
+    gint64 retries, retry_interval_s; /* -1: absent */
+} SessionGetDiagnostics;
+
 /* What the session needs of the rest; called from the main loop. */
 typedef struct {
     /* Sends one text message; FALSE when it cannot. */
@@ -42,8 +48,12 @@ typedef struct {
     /* UpdateFirmware.req.  FALSE with `error`: answered with InternalError. */
     gboolean (*update_firmware)(const SessionUpdateFirmware *request, gpointer user_data,
                                 GError **error);
-    /* The status that TriggerMessage FirmwareStatusNotification asks for; borrowed. */
+    /* GetDiagnostics.req; `*ret_file_name` (g_free()): NULL when there is nothing to upload.  FALSE as above. */
+    gboolean (*get_diagnostics)(const SessionGetDiagnostics *request, char **ret_file_name,
+                                gpointer user_data, GError **error);
+    /* The status that TriggerMessage FirmwareStatusNotification, DiagnosticsStatusNotification asks for; borrowed. */
     const char *(*firmware_status)(gpointer user_data);
+    const char *(*diagnostics_status)(gpointer user_data);
     /* Reset.req: FALSE answers Rejected. */
     gboolean (*reset)(gboolean hard, gpointer user_data);
     /* How many rows the outbox has now. */

@@ -25,6 +25,8 @@ gboolean outbox_push(Store *store, gint64 job_id, const char *action, const char
                      GError **error);
 /* The oldest row; `*ret_row` is NULL when empty. */
 gboolean outbox_head(Store *store, OutboxRow **ret_row, GError **error);
+/* OutboxRow*, the oldest first, all of them; g_ptr_array_unref(). */
+GPtrArray *outbox_list(Store *store, GError **error);
 /* A row that is gone already is no error.  Ids rise and are never given out again. */
 gboolean outbox_remove(Store *store, gint64 id, GError **error);
 gboolean outbox_count(Store *store, guint *ret_count, GError **error);

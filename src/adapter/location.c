@@ -2,9 +2,7 @@
 /*
  * Locations as CSMSs send them: with credentials, spaces, unknown schemes, or not URLs at all.
  */
-#include "src/behaviour/firmware/location.h"
-
-#include "behaviour/firmware.h"
+#include "adapter/location.h"
 
 #include <string.h>
 
@@ -62,7 +60,7 @@ static gboolean has_host(const char *location)
 
 /* Works on text, not on a parsed URL, so that it also hides the password in what is not quite an URL: there a password may
  * hold a '/', and everything up to the last '@' is hidden.  A query is hidden, too: it may be a signature that gives access. */
-char *firmware_location_for_people(const char *location)
+char *location_for_people(const char *location)
 {
     gboolean is_url = has_host(location);
     const char *authority = strstr(location, "://");

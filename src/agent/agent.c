@@ -6,6 +6,7 @@
 #include "src/agent/agent_internal.h"
 
 #include <glib-unix.h>
+#include <string.h>
 
 #include "adapter/boot.h"
 #include "adapter/systemd.h"
@@ -138,7 +139,11 @@ static gboolean on_send(const char *text, gpointer user_data)
 {
     Agent *agent = user_data;
 
-    return agent->ws && ws_client_send(agent->ws, text);
+    if (!agent->ws || !ws_client_send(agent->ws, text))
+        return FALSE;
+    if (agent->frames)
+        frames_add(agent->frames, TRUE, text, strlen(text));
+    return TRUE;
 }
 
 static void keep_csms_time(Agent *agent, gint64 csms_ms)
@@ -246,6 +251,8 @@ static void on_message(const char *text, gsize length, gpointer user_data)
 {
     Agent *agent = user_data;
 
+    if (agent->frames)
+        frames_add(agent->frames, FALSE, text, length);
     session_message(agent->session, text, length);
 }
 
@@ -284,6 +291,11 @@ static GVariant *on_status(gpointer user_data)
 static GVariant *on_history(guint limit, gpointer user_data)
 {
     return agent_history(user_data, limit);
+}
+
+static GVariant *on_report(gpointer user_data)
+{
+    return agent_report(user_data);
 }
 
 static gboolean on_install(const char *source, gpointer user_data, GError **error)
@@ -380,7 +392,7 @@ static gint64 not_before_ms(gpointer user_data)
     return MAX(((Agent *)user_data)->kept_csms_ms, tls_build_time_ms());
 }
 
-static void make_transfers(Agent *agent)
+Transfers *agent_make_transfers(Agent *agent, gint64 rate_limit)
 {
     const Settings *settings = agent->settings;
     TransferConfig config = {.ca_file = settings->download_ca_file,
@@ -391,11 +403,11 @@ static void make_transfers(Agent *agent)
                              .proxy = settings->proxy,
                              .connect_timeout_s = (guint)settings->connect_timeout_s,
                              .low_speed_limit = (guint)settings->low_speed_limit,
-                             .rate_limit = settings->rate_limit,
+                             .rate_limit = rate_limit,
                              .not_before_ms = not_before_ms,
                              .user_data = agent};
 
-    agent->transfers = transfers_new(&config);
+    return transfers_new(&config);
 }
 
 static void make_firmware(Agent *agent)
@@ -447,7 +459,9 @@ static void make_session(Agent *agent)
                                          .registration = on_registration,
                                          .csms_time = on_csms_time,
                                          .update_firmware = on_update_firmware,
+                                         .get_diagnostics = agent_get_diagnostics,
                                          .firmware_status = on_firmware_status,
+                                         .diagnostics_status = agent_diagnostics_status,
                                          .reset = on_reset,
                                          .outbox = on_outbox,
                                          .ping_interval = on_ping_interval};
@@ -514,6 +528,7 @@ static void make_parts(Agent *agent)
         .presence = on_rauc_presence, .progress = on_rauc_progress, .completed = on_rauc_completed};
     static const ControlHandlers CONTROL_HANDLERS = {.status = on_status,
                                                      .history = on_history,
+                                                     .report = on_report,
                                                      .install = on_install,
                                                      .cancel = on_cancel,
                                                      .confirm = on_confirm,
@@ -533,8 +548,9 @@ static void make_parts(Agent *agent)
     agent->health = health_checks_new(&health, agent->clock, on_health_passed, agent);
     load_confirmation(agent);
     agent->rauc = rauc_new(&RAUC_EVENTS, agent);
-    make_transfers(agent);
+    agent->transfers = agent_make_transfers(agent, settings->rate_limit);
     make_firmware(agent);
+    agent_make_diagnostics(agent);
     make_session(agent);
     agent->control = control_new(&CONTROL_HANDLERS, agent);
 }
@@ -546,6 +562,7 @@ static void agent_clear(Agent *agent)
     ws_client_free(agent->ws);
     control_free(agent->control);
     session_free(agent->session);
+    agent_free_diagnostics(agent);
     firmware_free(agent->firmware);
     transfers_free(agent->transfers);
     rauc_free(agent->rauc);
@@ -605,6 +622,7 @@ static gboolean start(Agent *agent, GError **error)
     firmware_start(agent->firmware);
     if (firmware_job(agent->firmware))
         reboot_await_holders(agent->reboot);
+    diagnostics_start(agent->diagnostics);
     session_outbox_changed(agent->session);
     connect_to_csms(agent);
     if (systemd_watchdog_interval_ms() > 0)
@@ -613,10 +631,12 @@ static gboolean start(Agent *agent, GError **error)
     return TRUE;
 }
 
-int agent_run(const Settings *settings)
+int agent_run(const Settings *settings, const char *config_file)
 {
-    Agent agent = {
-        .settings = settings, .loop = g_main_loop_new(NULL, FALSE), .clock = clock_new()};
+    Agent agent = {.settings = settings,
+                   .config_file = config_file,
+                   .loop = g_main_loop_new(NULL, FALSE),
+                   .clock = clock_new()};
     g_autoptr(GError) error = NULL;
     guint term, interrupt;
     int code = EXIT_FAILED;

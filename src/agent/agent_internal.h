@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What agent.c (wiring) and agent_status.c (what people are shown) share.
+ * What agent.c (wiring), agent_status.c (what people are shown) and agent_diagnostics.c share.
  */
 #pragma once
 
 #include "adapter/clock.h"
+#include "adapter/location.h"
 #include "adapter/rauc.h"
 #include "adapter/tls.h"
 #include "adapter/transfer.h"
 #include "adapter/ws_client.h"
 #include "agent/agent.h"
 #include "agent/control.h"
+#include "agent/frames.h"
+#include "behaviour/diagnostics.h"
 #include "behaviour/firmware.h"
 #include "behaviour/health.h"
 #include "behaviour/reboot.h"
@@ -24,6 +27,7 @@
 
 typedef struct {
     const Settings *settings;
+    const char *config_file;
     GMainLoop *loop;
     char *boot_id;
     Clock *clock;
@@ -38,6 +42,9 @@ typedef struct {
     Reboot *reboot;
     Session *session;
     Control *control;
+    Transfers *uploads;
+    Diagnostics *diagnostics;
+    Frames *frames; /* NULL: not wanted */
 
     gint64 kept_csms_ms;     /* last stored CSMS time, 0: none */
     gboolean reset_wanted;   /* the CSMS asked for a Reset */
@@ -48,3 +55,14 @@ typedef struct {
 GVariant *agent_status(Agent *agent);               /* floating a{sv} */
 GVariant *agent_history(Agent *agent, guint limit); /* floating aa{sv} */
 char *agent_status_line(Agent *agent);              /* for systemd; g_free() */
+
+/* Connections as [download] has them, but for the rate. */
+Transfers *agent_make_transfers(Agent *agent, gint64 rate_limit);
+
+/* agent_diagnostics.c */
+void agent_make_diagnostics(Agent *agent);
+void agent_free_diagnostics(Agent *agent);
+GVariant *agent_report(Agent *agent); /* floating a{ss}: name in the archive -> text */
+gboolean agent_get_diagnostics(const SessionGetDiagnostics *request, char **ret_file_name,
+                               gpointer user_data, GError **error);
+const char *agent_diagnostics_status(gpointer user_data);

@@ -65,7 +65,7 @@ static GVariant *job_variant(Agent *agent, const Job *job)
     add(&builder, "state", job_state_name(job->state));
     add(&builder, "last-status", job->last_status);
     add(&builder, "reason", job->reason);
-    add_taken(&builder, "location", firmware_location_for_people(job->location));
+    add_taken(&builder, "location", location_for_people(job->location));
     if (job->has_retrieve_date)
         add_time(&builder, "retrieve-date", job->retrieve_date_ms);
     add_number(&builder, "attempts", job->attempts);
@@ -80,6 +80,25 @@ static GVariant *job_variant(Agent *agent, const Job *job)
     }
     add(&builder, "target-slot", job->target_slot);
     add_time(&builder, "ended", job->ended_ms);
+    return g_variant_builder_end(&builder);
+}
+
+static GVariant *report_variant(Agent *agent, const Report *report)
+{
+    GVariantBuilder builder;
+    gint64 sent = diagnostics_sent(agent->diagnostics);
+
+    g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
+    add_number(&builder, "id", report->id);
+    add(&builder, "state", report_state_name(report->state));
+    add(&builder, "reason", report->reason);
+    add_taken(&builder, "location", location_for_people(report->location));
+    add(&builder, "file-name", report->file_name);
+    add_number(&builder, "attempts", report->attempts);
+    add_number(&builder, "retries", report->retries);
+    if (sent >= 0)
+        add_number(&builder, "bytes", sent);
+    add_time(&builder, "ended", report->ended_ms);
     return g_variant_builder_end(&builder);
 }
 
@@ -108,6 +127,7 @@ GVariant *agent_status(Agent *agent)
 {
     const Job *job = firmware_job(agent->firmware);
     const Job *last = firmware_last_job(agent->firmware);
+    const Report *report = diagnostics_report(agent->diagnostics);
     GVariantBuilder builder;
 
     g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
@@ -126,6 +146,8 @@ GVariant *agent_status(Agent *agent)
         add_flag(&builder, "request-waiting", TRUE);
     if (last)
         g_variant_builder_add(&builder, "{sv}", "last-job", job_variant(agent, last));
+    if (report)
+        g_variant_builder_add(&builder, "{sv}", "diagnostics", report_variant(agent, report));
     return g_variant_builder_end(&builder);
 }
 

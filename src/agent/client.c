@@ -118,6 +118,13 @@ GVariant *client_history(Client *client, guint limit, GError **error)
     return answer ? g_variant_get_child_value(answer, 0) : NULL;
 }
 
+GVariant *client_report(Client *client, GError **error)
+{
+    g_autoptr(GVariant) answer =
+        call(client, CONTROL_INTERFACE, "GetReport", NULL, "(a{ss})", NULL, error);
+    return answer ? g_variant_get_child_value(answer, 0) : NULL;
+}
+
 gboolean client_install(Client *client, const char *source, GError **error)
 {
     g_autoptr(GVariant) answer =

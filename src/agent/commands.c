@@ -18,7 +18,13 @@
 #define DEFAULT_LIMIT 100
 
 /* Options that only some commands know. */
-typedef enum { TAKES_JSON = 1, TAKES_LIMIT = 2, TAKES_REASON = 4, TAKES_ARGUMENTS = 8 } Takes;
+typedef enum {
+    TAKES_JSON = 1,
+    TAKES_LIMIT = 2,
+    TAKES_REASON = 4,
+    TAKES_ARGUMENTS = 8,
+    TAKES_WINDOW = 16
+} Takes;
 
 typedef struct {
     const char *name, *arguments, *help;
@@ -34,6 +40,9 @@ static const Command COMMANDS[] = {
      commands_history, TAKES_JSON | TAKES_LIMIT},
     {"install", "URL|FILE", "install a bundle by hand, and watch it until the end",
      commands_install, TAKES_ARGUMENTS},
+    {"diagnostics", "[--from DATE] [--to DATE] [FILE]",
+     "collect logs and states into FILE (IDENTITY_TIME.tar.gz), dates as 2026-11-22T10:20:30Z",
+     commands_diagnostics, TAKES_WINDOW | TAKES_ARGUMENTS},
     {"cancel", "", "end the job, back to the old firmware", commands_cancel, 0},
     {"confirm", "", "say that the charging stack is well (health=stack)", commands_confirm, 0},
     {"allow-reboot", "", "let a waiting update reboot (reboot-permission=required)",
@@ -96,7 +105,7 @@ typedef struct {
 } CommandLine;
 
 #define N_GLOBAL  4
-#define N_ENTRIES (N_GLOBAL + 4 + 1)
+#define N_ENTRIES (N_GLOBAL + 7 + 1)
 
 /* The options of every command, then those of `takes`, into `entries`.  Texts come as FILENAME: that is, as they are, without a
  * conversion from the locale's character set. */
@@ -114,6 +123,9 @@ static void make_entries(CommandLine *line, guint takes, GOptionEntry entries[N_
         {TAKES_LIMIT, {"limit", 0, 0, G_OPTION_ARG_INT, &line->options.limit, NULL, NULL}},
         {TAKES_REASON, {"who", 0, 0, G_OPTION_ARG_FILENAME, &line->options.who, NULL, NULL}},
         {TAKES_REASON, {"why", 0, 0, G_OPTION_ARG_FILENAME, &line->options.why, NULL, NULL}},
+        {TAKES_WINDOW, {"from", 0, 0, G_OPTION_ARG_FILENAME, &line->options.from, NULL, NULL}},
+        {TAKES_WINDOW, {"to", 0, 0, G_OPTION_ARG_FILENAME, &line->options.to, NULL, NULL}},
+        {TAKES_WINDOW, {"report", 0, 0, G_OPTION_ARG_FILENAME, &line->options.report, NULL, NULL}},
     };
     G_STATIC_ASSERT(G_N_ELEMENTS(all) < N_ENTRIES);
     guint n = 0;
@@ -222,5 +234,8 @@ int commands_main(int argc, char **argv)
     g_free(line.options.config);
     g_free(line.options.who);
     g_free(line.options.why);
+    g_free(line.options.from);
+    g_free(line.options.to);
+    g_free(line.options.report);
     return code;
 }

@@ -32,7 +32,7 @@ int commands_run(const CommandOptions *options)
     warnings = warnings_of(settings);
     for (guint i = 0; i < warnings->len; i++)
         g_warning("%s", (const char *)g_ptr_array_index(warnings, i));
-    return agent_run(settings);
+    return agent_run(settings, options->config);
 }
 
 /* Unlike `run` this one refuses unknown keys: who asks for a check wants to hear of the misspelt ones. */

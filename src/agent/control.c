@@ -35,6 +35,9 @@ static const char INTROSPECTION[] =
     "      <arg name='limit' type='u' direction='in'/>"
     "      <arg name='entries' type='aa{sv}' direction='out'/>"
     "    </method>"
+    "    <method name='GetReport'>"
+    "      <arg name='texts' type='a{ss}' direction='out'/>"
+    "    </method>"
     "    <method name='Install'>"
     "      <arg name='source' type='s' direction='in'/>"
     "    </method>"
@@ -147,6 +150,13 @@ static void get_history(Control *control, GVariant *parameters, GDBusMethodInvoc
     g_dbus_method_invocation_return_value(invocation, g_variant_new_tuple(&entries, 1));
 }
 
+static void get_report(Control *control, GVariant *parameters, GDBusMethodInvocation *invocation)
+{
+    (void)parameters;
+    GVariant *texts = control->handlers.report(control->user_data);
+    g_dbus_method_invocation_return_value(invocation, g_variant_new_tuple(&texts, 1));
+}
+
 static void act(Control *control, gboolean (*handler)(gpointer, GError **),
                 GDBusMethodInvocation *invocation)
 {
@@ -214,8 +224,9 @@ static void method_call(GDBusConnection *connection, const char *sender, const c
         const char *name;
         void (*function)(Control *, GVariant *, GDBusMethodInvocation *);
     } METHODS[] = {
-        {"GetHistory", get_history}, {"Install", install},          {"Cancel", cancel},
-        {"Confirm", confirm},        {"AllowReboot", allow_reboot}, {"Inhibit", inhibit},
+        {"GetHistory", get_history}, {"GetReport", get_report}, {"Install", install},
+        {"Cancel", cancel},          {"Confirm", confirm},      {"AllowReboot", allow_reboot},
+        {"Inhibit", inhibit},
     };
     (void)connection;
     (void)object;

@@ -190,14 +190,32 @@ Settings *settings_load(const char *file, GPtrArray **ret_problems)
     return loader.fatal ? NULL : g_steal_pointer(&settings);
 }
 
+char *settings_text(Settings *settings)
+{
+    GString *text = g_string_new(NULL);
+    const char *group = "";
+
+    for (guint i = 0; i < SETTINGS_TABLE_ROWS; i++) {
+        const SettingRow *row = &settings_table()[i];
+        if (!g_str_equal(row->group, group))
+            g_string_append_printf(text, "%s[%s]\n", i > 0 ? "\n" : "", row->group);
+        group = row->group;
+        g_autoptr(GString) value = g_string_new(NULL);
+        row->type->show(row, settings_table_field(row, settings), value);
+        g_string_replace(value, "\\", "\\\\", 0);
+        g_string_append_printf(text, "%s%s=%s\n", value->len > 0 ? "" : "#", row->key, value->str);
+    }
+    return g_string_free(text, FALSE);
+}
+
 void settings_free(Settings *settings)
 {
     if (!settings)
         return;
     for (guint i = 0; i < SETTINGS_TABLE_ROWS; i++) {
         const SettingRow *row = &settings_table()[i];
-        if (row->type->is_string)
-            g_free(*(char **)settings_table_field(row, settings));
+        if (row->type->free != NULL)
+            row->type->free(*(gpointer *)settings_table_field(row, settings));
     }
     g_bytes_unref(settings->authorization_key); /* takes NULL */
     g_free(settings);

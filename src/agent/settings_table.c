@@ -2,6 +2,8 @@
 /* The table of settings. */
 #include "agent/settings_table.h"
 
+#include "adapter/collector.h"
+
 #define MAX_PATH    4095
 #define MAX_COMMAND 1024
 #define DAY         ((gint64)86400)
@@ -18,13 +20,16 @@ static const SettingChoice TRANSPORT[] = {{"auto", TRANSPORT_AUTO},
                                           {"stream", TRANSPORT_STREAM},
                                           {"download", TRANSPORT_DOWNLOAD},
                                           {NULL, 0}};
+static const SettingChoice UPLOAD_METHODS[] = {
+    {"put", UPLOAD_METHOD_PUT}, {"post", UPLOAD_METHOD_POST}, {NULL, 0}};
 static const SettingChoice HEALTH[] = {
     {"csms", HEALTH_CSMS}, {"command", HEALTH_COMMAND}, {"stack", HEALTH_STACK}, {NULL, 0}};
 
 /* The parsers write enums through a guint*. */
 G_STATIC_ASSERT(sizeof(MarkGood) == sizeof(guint) && sizeof(RebootPermission) == sizeof(guint) &&
                 sizeof(ReportInstalled) == sizeof(guint) && sizeof(Health) == sizeof(guint) &&
-                sizeof(Transport) == sizeof(guint) && sizeof(gint) == sizeof(guint));
+                sizeof(Transport) == sizeof(guint) &&
+                sizeof(UploadMethodSetting) == sizeof(guint) && sizeof(gint) == sizeof(guint));
 
 /* clang-format off */
 static const SettingRow ROWS[] = {
@@ -79,6 +84,11 @@ static const SettingRow ROWS[] = {
     {"download", "netrc-file", &SETTING_PATH, FIELD(netrc_file), 1, MAX_PATH, NULL, NULL, FALSE},
     {"download", "known-hosts-file", &SETTING_PATH, FIELD(known_hosts_file), 1, MAX_PATH, NULL, NULL, FALSE},
     {"download", "proxy", &SETTING_TEXT, FIELD(proxy), 1, 1024, NULL, NULL, FALSE},
+    {"diagnostics", "sources", &SETTING_SOURCES, FIELD(diagnostics_sources), 0, COLLECTOR_MAX_SOURCES, "journal", NULL, FALSE},
+    {"diagnostics", "size-limit", &SETTING_SIZE, FIELD(diagnostics_size_limit), 64 << 10, G_GINT64_CONSTANT(1) << 30, "20M", NULL, FALSE},
+    {"diagnostics", "frames", &SETTING_SIZE, FIELD(diagnostics_frames), 0, 4 << 20, "0", NULL, FALSE},
+    {"diagnostics", "rate-limit", &SETTING_SIZE, FIELD(diagnostics_rate_limit), 0, G_GINT64_CONSTANT(1) << 40, "0", NULL, FALSE},
+    {"diagnostics", "upload-method", &SETTING_CHOICE, FIELD(upload_method), 0, 0, "put", UPLOAD_METHODS, FALSE},
     {"system", "boot-id-file", &SETTING_PATH, FIELD(boot_id_file), 1, MAX_PATH, "/proc/sys/kernel/random/boot_id", NULL, FALSE},
 };
 /* clang-format on */

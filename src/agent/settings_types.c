@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "adapter/collector.h"
 #include "agent/text.h"
 
 #define QUOTED_BYTES 64 /* of a value in a message */
@@ -242,13 +243,107 @@ static char *parse_flags(const SettingRow *row, const char *text, gpointer field
     return NULL;
 }
 
-const SettingType SETTING_TEXT = {parse_text, TRUE};
-const SettingType SETTING_URL = {parse_url, TRUE};
-const SettingType SETTING_PATH = {parse_path, TRUE};
-const SettingType SETTING_COMMAND = {parse_command, TRUE};
-const SettingType SETTING_NUMBER = {parse_number, FALSE};
-const SettingType SETTING_SECONDS = {parse_seconds, FALSE};
-const SettingType SETTING_SIZE = {parse_size, FALSE};
-const SettingType SETTING_BOOLEAN = {parse_boolean, FALSE};
-const SettingType SETTING_CHOICE = {parse_choice, FALSE};
-const SettingType SETTING_FLAGS = {parse_flags, FALSE};
+/* The items of a list; one ';' at the end is usual in key files.  A command may need a ';': it is written "\\;". */
+static GPtrArray *split_list(const char *text)
+{
+    GPtrArray *items = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GString) item = g_string_new(NULL);
+
+    for (; *text != '\0'; text++) {
+        if (*text == ';') {
+            g_ptr_array_add(items, g_strstrip(g_strdup(item->str)));
+            g_string_truncate(item, 0);
+            continue;
+        }
+        text += text[0] == '\\' && text[1] == ';';
+        g_string_append_c(item, *text);
+    }
+    if (*g_strstrip(item->str) != '\0')
+        g_ptr_array_add(items, g_strdup(item->str));
+    return items;
+}
+
+static char *parse_sources(const SettingRow *row, const char *text, gpointer field)
+{
+    g_autoptr(GPtrArray) sources = split_list(text);
+
+    if (sources->len > row->max)
+        return g_strdup_printf("names %u sources, use at most %" G_GINT64_FORMAT, sources->len,
+                               row->max);
+    for (guint i = 0; i < sources->len; i++) {
+        CollectorKind kind;
+        const char *rest;
+
+        if (!text_is_plain(sources->pdata[i]) ||
+            !collector_source_parse(sources->pdata[i], &kind, &rest))
+            return not_allowed(sources->pdata[i],
+                               "journal, the absolute path of log files (with * and ?) or "
+                               "command:PROGRAM ARGUMENTS, with ';' between several");
+    }
+    g_ptr_array_add(sources, NULL);
+    g_strfreev(*(char ***)field);
+    *(char ***)field = (char **)g_ptr_array_steal(sources, NULL);
+    return NULL;
+}
+
+static void free_list(gpointer list)
+{
+    g_strfreev(list);
+}
+
+static void show_string(G_GNUC_UNUSED const SettingRow *row, gconstpointer field, GString *text)
+{
+    const char *value = *(char *const *)field;
+
+    g_string_append(text, value ? value : "");
+}
+
+static void show_number(G_GNUC_UNUSED const SettingRow *row, gconstpointer field, GString *text)
+{
+    g_string_append_printf(text, "%" G_GINT64_FORMAT, *(const gint64 *)field);
+}
+
+static void show_boolean(G_GNUC_UNUSED const SettingRow *row, gconstpointer field, GString *text)
+{
+    g_string_append(text, *(const gboolean *)field ? "true" : "false");
+}
+
+static void show_choice(const SettingRow *row, gconstpointer field, GString *text)
+{
+    for (const SettingChoice *c = row->choices; c->name; c++) {
+        if (c->value == *(const guint *)field)
+            g_string_append(text, c->name);
+    }
+}
+
+static void show_flags(const SettingRow *row, gconstpointer field, GString *text)
+{
+    for (const SettingChoice *c = row->choices; c->name; c++) {
+        if (c->value & *(const guint *)field)
+            g_string_append_printf(text, "%s;", c->name);
+    }
+}
+
+static void show_sources(G_GNUC_UNUSED const SettingRow *row, gconstpointer field, GString *text)
+{
+    char *const *sources = *(char **const *)field;
+
+    for (guint i = 0; sources && sources[i]; i++) {
+        g_auto(GStrv) parts = g_strsplit(sources[i], ";", -1);
+        g_autofree char *source = g_strjoinv("\\;", parts);
+
+        g_string_append_printf(text, "%s;", source);
+    }
+}
+
+const SettingType SETTING_SOURCES = {parse_sources, show_sources, free_list};
+const SettingType SETTING_TEXT = {parse_text, show_string, g_free};
+const SettingType SETTING_URL = {parse_url, show_string, g_free};
+const SettingType SETTING_PATH = {parse_path, show_string, g_free};
+const SettingType SETTING_COMMAND = {parse_command, show_string, g_free};
+const SettingType SETTING_NUMBER = {parse_number, show_number, NULL};
+const SettingType SETTING_SECONDS = {parse_seconds, show_number, NULL};
+const SettingType SETTING_SIZE = {parse_size, show_number, NULL};
+const SettingType SETTING_BOOLEAN = {parse_boolean, show_boolean, NULL};
+const SettingType SETTING_CHOICE = {parse_choice, show_choice, NULL};
+const SettingType SETTING_FLAGS = {parse_flags, show_flags, NULL};

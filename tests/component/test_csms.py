@@ -124,7 +124,7 @@ def call(action, payload, ident="x"):
     return f"raw [2,{json.dumps(ident)},{json.dumps(action)},{payload}]"
 
 
-NOT_OURS = ["ClearCache", "RemoteStartTransaction", "RemoteStopTransaction", "UnlockConnector", "GetDiagnostics",
+NOT_OURS = ["ClearCache", "RemoteStartTransaction", "RemoteStopTransaction", "UnlockConnector",
             "GetLocalListVersion", "SendLocalList", "CancelReservation", "ReserveNow", "ClearChargingProfile",
             "GetCompositeSchedule", "SetChargingProfile", "CertificateSigned", "DeleteCertificate",
             "ExtendedTriggerMessage", "GetInstalledCertificateIds", "GetLog", "InstallCertificate", "SignedUpdateFirmware",
@@ -405,7 +405,7 @@ def triggered(charger, message, action=None):
 
 
 @pytest.mark.parametrize("message, status", [
-    ("BootNotification", "Rejected"), ("MeterValues", "NotImplemented"), ("DiagnosticsStatusNotification", "NotImplemented"),
+    ("BootNotification", "Rejected"), ("MeterValues", "NotImplemented"),
     ("StatusNotification 1", "Rejected"), ("StatusNotification -1", "Rejected"), ("Nonsense", "NotImplemented"),
     ("LogStatusNotification", "NotImplemented"), ("SignChargePointCertificate", "NotImplemented"),
 ])
@@ -419,6 +419,8 @@ def test_triggers(make_charger):
     assert triggered(charger, "Heartbeat", "Heartbeat") == ("Accepted", [("Heartbeat", {})])
     idle = ("FirmwareStatusNotification", {"status": "Idle"})
     assert triggered(charger, "FirmwareStatusNotification", idle[0]) == ("Accepted", [idle])
+    idle = ("DiagnosticsStatusNotification", {"status": "Idle"})
+    assert triggered(charger, "DiagnosticsStatusNotification", idle[0]) == ("Accepted", [idle])
     status, calls = triggered(charger, "StatusNotification 1", "StatusNotification")
     assert status == "Accepted"
     assert [(c[0], c[1]["connectorId"], c[1]["status"], c[1]["errorCode"]) for c in calls] == [

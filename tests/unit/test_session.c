@@ -18,6 +18,7 @@ static Session *session;
 static GPtrArray *sent; /* texts */
 static gint64 told_csms_ms;
 static guint told_outbox, told_ping, updates, resets;
+static SessionGetDiagnostics asked;
 static gboolean accepts_reset;
 
 static gboolean on_send(const char *text, G_GNUC_UNUSED gpointer user_data)
@@ -69,13 +70,32 @@ static void on_ping(guint seconds, G_GNUC_UNUSED gpointer user_data)
     told_ping = seconds;
 }
 
+static gboolean on_get_diagnostics(const SessionGetDiagnostics *request, char **ret_file_name,
+                                   G_GNUC_UNUSED gpointer user_data, GError **error)
+{
+    asked = *request;
+    *ret_file_name = strcmp(request->location, "nothing") == 0 ? NULL : g_strdup("x.tar.gz");
+    if (strcmp(request->location, "full") != 0)
+        return TRUE;
+    g_set_error_literal(error, STORE_ERROR, STORE_ERROR_WRITE, "no room");
+    g_clear_pointer(ret_file_name, g_free);
+    return FALSE;
+}
+
+static const char *on_diagnostics_status(G_GNUC_UNUSED gpointer user_data)
+{
+    return "Idle";
+}
+
 static void make_session(void)
 {
     static const SessionEvents EVENTS = {.send = on_send,
                                          .registration = on_registration,
                                          .csms_time = on_csms_time,
                                          .update_firmware = on_update,
+                                         .get_diagnostics = on_get_diagnostics,
                                          .firmware_status = on_firmware_status,
+                                         .diagnostics_status = on_diagnostics_status,
                                          .reset = on_reset,
                                          .outbox = on_outbox,
                                          .ping_interval = on_ping};
@@ -359,6 +379,43 @@ START_TEST(lost_in_flight_is_repeated_after_the_reconnect)
 }
 END_TEST
 
+START_TEST(diagnostics_request)
+{
+    static const struct {
+        const char *payload, *answer;
+        gint64 start_ms, stop_ms;
+    } REQUESTS[] = {
+        {"{\"location\":\"ftp://h/\"}", "[3,\"1\",{\"fileName\":\"x.tar.gz\"}]", G_MININT64,
+         G_MAXINT64},
+        {"{\"location\":\"ftp://h/\",\"startTime\":\"1970-01-01T00:00:01Z\","
+         "\"stopTime\":\"1970-01-01T00:00:02Z\"}",
+         "[3,\"1\",{\"fileName\":\"x.tar.gz\"}]", 1000, 2000},
+        {"{\"location\":\"nothing\"}", "[3,\"1\",{}]", G_MININT64, G_MAXINT64},
+        {"{\"location\":\"full\"}", "[4,\"1\",\"InternalError\",\"no room\",{}]", G_MININT64,
+         G_MAXINT64},
+    };
+
+    accept();
+    statuses();
+    for (guint i = 0; i < G_N_ELEMENTS(REQUESTS); i++) {
+        g_autofree char *call =
+            g_strdup_printf("[2,\"1\",\"GetDiagnostics\",%s]", REQUESTS[i].payload);
+
+        receive(call);
+        ck_assert_uint_eq(sent->len, 1);
+        ck_assert_str_eq(sent->pdata[0], REQUESTS[i].answer);
+        g_ptr_array_set_size(sent, 0);
+        ck_assert_int_eq(asked.start_ms, REQUESTS[i].start_ms);
+        ck_assert_int_eq(asked.stop_ms, REQUESTS[i].stop_ms);
+    }
+    receive(
+        "[2,\"1\",\"TriggerMessage\",{\"requestedMessage\":\"DiagnosticsStatusNotification\"}]");
+    json_decref(take());
+    expect_and_answer("DiagnosticsStatusNotification", "{\"status\":\"Idle\"}", "{}");
+    expect_silence();
+}
+END_TEST
+
 START_TEST(triggered_status_comes_after_conf_and_outbox)
 {
     json_t *conf;
@@ -473,6 +530,7 @@ int main(void)
         back_off_of_the_outbox_is_bounded,
         call_error_counts_as_delivered,
         lost_in_flight_is_repeated_after_the_reconnect,
+        diagnostics_request,
         triggered_status_comes_after_conf_and_outbox,
         keys_and_availability_outlive_a_restart,
         update_that_cannot_be_kept_is_an_internal_error,

@@ -140,6 +140,12 @@ START_TEST(test_defaults)
     ck_assert_int_eq(s->health, HEALTH_CSMS);
     ck_assert_str_eq(s->health_directory, "/etc/rauc-ocpp-agent/health.d");
     ck_assert_int_eq(s->health_timeout_s, 3600);
+    ck_assert_str_eq(s->diagnostics_sources[0], "journal");
+    ck_assert_ptr_null(s->diagnostics_sources[1]);
+    ck_assert_int_eq(s->diagnostics_size_limit, 20 << 20);
+    ck_assert_int_eq(s->diagnostics_frames, 0);
+    ck_assert_int_eq(s->diagnostics_rate_limit, 0);
+    ck_assert_int_eq(s->upload_method, UPLOAD_METHOD_PUT);
     ck_assert_str_eq(s->boot_id_file, "/proc/sys/kernel/random/boot_id");
 }
 END_TEST
@@ -158,6 +164,9 @@ END_TEST
 #define NOT(value)     "\"" value "\" is not allowed, "
 #define SIZE           "use a size from 1K to 16M (bytes, or with K, M or G)"
 #define HEALTH_CHOICES "use csms, command or stack, with ';' between several"
+#define SOURCES                                                                                    \
+    "use journal, the absolute path of log files (with * and ?) or command:PROGRAM ARGUMENTS, "    \
+    "with ';' between several"
 #define USER_IN_URL                                                                                \
     "holds a user or password (the user is csms.identity, the password is in "                     \
     "csms.authorization-key-file)"
@@ -312,6 +321,21 @@ static const struct {
     {"download.netrc-file", "k", NOT_ABSOLUTE, 0},
     {"download.proxy", "http://proxy:3128", NULL, 0},
     {"download.proxy", "", IS_EMPTY, 0},
+    {"diagnostics.sources", "journal;/var/log/*.log;command:df -h", NULL, 0},
+    {"diagnostics.sources", "", IS_EMPTY, 0},
+    {"diagnostics.sources", "syslog", NOT("syslog") SOURCES, 0},
+    {"diagnostics.sources", "journal;;/var/log/x", NOT("") SOURCES, 0},
+    {"diagnostics.sources", "command:", NOT("command:") SOURCES, 0},
+    {"diagnostics.size-limit", "64K", NULL, 64 << 10},
+    {"diagnostics.size-limit", "65535",
+     NOT("65535") "use a size from 64K to 1G (bytes, or with K, M or G)", 0},
+    {"diagnostics.frames", "0", NULL, 0},
+    {"diagnostics.frames", "5M", NOT("5M") "use a size from 0 to 4M (bytes, or with K, M or G)", 0},
+    {"diagnostics.rate-limit", "1M", NULL, 1 << 20},
+    {"diagnostics.rate-limit", "-1",
+     NOT("-1") "use a size from 0 to 1024G (bytes, or with K, M or G)", 0},
+    {"diagnostics.upload-method", "post", NULL, UPLOAD_METHOD_POST},
+    {"diagnostics.upload-method", "PUT", NOT("PUT") "use put or post", 0},
     {"system.boot-id-file", "/tmp/id", NULL, 0},
     {"system.boot-id-file", "id", NOT_ABSOLUTE, 0},
 };
@@ -345,7 +369,12 @@ START_TEST(test_value)
                       VALUES[_i].name, VALUES[_i].value, problem ? problem : "good");
     else
         ck_assert_msg(!problem, "%s=%s: %s", VALUES[_i].name, VALUES[_i].value, problem);
-    if (row->type->is_string)
+    if (row->type == &SETTING_SOURCES) {
+        char **sources = *(char ***)field;
+        g_autofree char *joined = sources ? g_strjoinv(";", sources) : NULL;
+
+        ck_assert_pstr_eq(joined, problem ? NULL : VALUES[_i].value);
+    } else if (row->type->free != NULL)
         ck_assert_pstr_eq(*(char **)field, problem ? NULL : VALUES[_i].value);
     else
         ck_assert_int_eq(number_of(row, field), VALUES[_i].number);
@@ -454,6 +483,30 @@ START_TEST(test_transfers_go_together)
     assert_problems(NO_PROXY "agent.conf:9: download.rate-limit: is less than twice "
                              "download.low-speed-limit (100): every connection would count as "
                              "dead\n");
+}
+END_TEST
+
+/* What is shown is what was read, also when it is read again. */
+START_TEST(test_text)
+{
+    g_autofree char *problems = NULL, *text = NULL, *again = NULL;
+
+    put("agent.conf", REQUIRED "[update]\nhealth=csms;stack\n"
+                               "[diagnostics]\nsources=journal;command:sh -c \"a\\\\;b\"\n");
+    Settings *settings = load(&problems);
+    ck_assert_str_eq(problems, "");
+    text = settings_text(settings);
+    settings_free(settings);
+    ck_assert_ptr_nonnull(strstr(text, "sources=journal;command:sh -c \"a\\\\;b\";\n"));
+    ck_assert_ptr_nonnull(strstr(text, "health=csms;stack;\n"));
+    ck_assert_ptr_nonnull(strstr(text, "#proxy=\n"));
+    put("agent.conf", text);
+    g_free(problems);
+    settings = load(&problems);
+    ck_assert_str_eq(problems, "");
+    again = settings_text(settings);
+    settings_free(settings);
+    ck_assert_str_eq(again, text);
 }
 END_TEST
 
@@ -785,6 +838,7 @@ static Suite *make_suite(void)
     tcase_add_test(files, test_lines);
     tcase_add_test(files, test_unknown_is_a_warning);
     tcase_add_test(files, test_transfers_go_together);
+    tcase_add_test(files, test_text);
     tcase_add_test(files, test_fragments);
     tcase_add_test(files, test_fragment_problems);
     tcase_add_test(files, test_too_many_fragments);

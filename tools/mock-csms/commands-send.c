@@ -20,43 +20,74 @@ static json_t *json_word(const char *word)
     return log_text(word, -1);
 }
 
-/* now, +SECONDS, or any text at all: wrong dates are part of what is tested. */
-static gboolean set_retrieve_date(const CommandContext *context, json_t *payload, const char *word,
-                                  GError **error)
+/* now, +SECONDS, -SECONDS, or any text at all: wrong dates are part of what is tested. */
+static gboolean set_date(const CommandContext *context, json_t *payload, const char *field,
+                         const char *word, GError **error)
 {
     const Clock *clock = answers_clock(csms_answers(context->csms));
+    gboolean relative = (*word == '+' || *word == '-') && g_ascii_isdigit(word[1]);
     g_autofree char *date = NULL;
     gint64 ahead = 0;
 
     if (strcmp(word, "absent") == 0)
         return TRUE;
-    if (*word == '+' && !command_number(word + 1, 0, AHEAD_MAX, &ahead, error))
+    if ((*word == '+' || relative) && !command_number(word + 1, 0, AHEAD_MAX, &ahead, error))
         return FALSE;
-    date = *word == '+' || strcmp(word, "now") == 0 ? clock_text(clock, ahead) : g_strdup(word);
-    json_object_set_new(payload, "retrieveDate", json_word(date));
+    date = relative || strcmp(word, "now") == 0 ? clock_text(clock, *word == '-' ? -ahead : ahead)
+                                                : g_strdup(word);
+    json_object_set_new(payload, field, json_word(date));
+    return TRUE;
+}
+
+/* retries=N or interval=S; `*ret_done`: it was one of them. */
+static gboolean set_number(json_t *payload, const char *word, gboolean *ret_done, GError **error)
+{
+    static const struct {
+        const char *prefix, *field;
+    } NUMBERS[] = {{"retries=", "retries"}, {"interval=", "retryInterval"}};
+    gint64 number;
+
+    *ret_done = FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(NUMBERS); i++) {
+        if (!g_str_has_prefix(word, NUMBERS[i].prefix))
+            continue;
+        if (!command_number(strchr(word, '=') + 1, G_MININT32, G_MAXINT32, &number, error))
+            return FALSE;
+        json_object_set_new(payload, NUMBERS[i].field, json_integer(number));
+        *ret_done = TRUE;
+    }
     return TRUE;
 }
 
 static gboolean set_update_option(const CommandContext *context, json_t *payload, const char *word,
                                   gboolean *ret_dated, GError **error)
 {
-    gint64 number;
+    gboolean done;
 
-    if (g_str_has_prefix(word, "retries=")) {
-        if (!command_number(strchr(word, '=') + 1, G_MININT32, G_MAXINT32, &number, error))
-            return FALSE;
-        json_object_set_new(payload, "retries", json_integer(number));
-    } else if (g_str_has_prefix(word, "interval=")) {
-        if (!command_number(strchr(word, '=') + 1, G_MININT32, G_MAXINT32, &number, error))
-            return FALSE;
-        json_object_set_new(payload, "retryInterval", json_integer(number));
-    } else if (!*ret_dated) {
-        *ret_dated = TRUE;
-        return set_retrieve_date(context, payload, word, error);
-    } else {
+    if (!set_number(payload, word, &done, error))
+        return FALSE;
+    if (done)
+        return TRUE;
+    if (*ret_dated)
         return command_fail(error, "'%s' is not understood", word);
-    }
-    return TRUE;
+    *ret_dated = TRUE;
+    return set_date(context, payload, "retrieveDate", word, error);
+}
+
+static gboolean set_diagnostics_option(const CommandContext *context, json_t *payload,
+                                       const char *word, GError **error)
+{
+    gboolean done;
+
+    if (!set_number(payload, word, &done, error))
+        return FALSE;
+    if (done)
+        return TRUE;
+    if (g_str_has_prefix(word, "start="))
+        return set_date(context, payload, "startTime", strchr(word, '=') + 1, error);
+    if (g_str_has_prefix(word, "stop="))
+        return set_date(context, payload, "stopTime", strchr(word, '=') + 1, error);
+    return command_fail(error, "'%s' is not understood", word);
 }
 
 gboolean command_update(const CommandContext *context, const char **rest, GError **error)
@@ -76,9 +107,28 @@ gboolean command_update(const CommandContext *context, const char **rest, GError
         if (!done)
             return FALSE;
     }
-    if (!dated && !set_retrieve_date(context, payload, "now", error))
+    if (!dated && !set_date(context, payload, "retrieveDate", "now", error))
         return FALSE;
     return send_call(context, "UpdateFirmware", json_incref(payload), error);
+}
+
+gboolean command_diagnostics(const CommandContext *context, const char **rest, GError **error)
+{
+    g_autofree char *url = command_need_word(rest, "URL", error);
+    json_auto_t *payload = json_object();
+    char *word;
+
+    if (url == NULL)
+        return FALSE;
+    json_object_set_new(payload, "location", json_word(url));
+    while ((word = command_word(rest)) != NULL) {
+        gboolean done = set_diagnostics_option(context, payload, word, error);
+
+        g_free(word);
+        if (!done)
+            return FALSE;
+    }
+    return send_call(context, "GetDiagnostics", json_incref(payload), error);
 }
 
 gboolean command_trigger(const CommandContext *context, const char **rest, GError **error)

@@ -32,6 +32,7 @@ gboolean command_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 
 
 /* commands-send.c */
 gboolean command_update(const CommandContext *context, const char **rest, GError **error);
+gboolean command_diagnostics(const CommandContext *context, const char **rest, GError **error);
 gboolean command_trigger(const CommandContext *context, const char **rest, GError **error);
 gboolean command_reset(const CommandContext *context, const char **rest, GError **error);
 gboolean command_get_configuration(const CommandContext *context, const char **rest,

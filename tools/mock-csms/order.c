@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "firmware.h"
+#include "statuses.h"
 
 /* Ids are remembered so far back; an older one used again would go unseen. */
 #define IDS_MAX 65536
@@ -29,8 +29,8 @@ struct Order {
     gint64 boot_answered;
     gboolean booted_here; /* that conf went out on this connection */
 
-    GHashTable *triggered; /* action -> how many are still to come */
-    FirmwareOrder firmware;
+    GHashTable *triggered;   /* action -> how many are still to come */
+    StatusOrder statuses[2]; /* firmware, diagnostics */
 };
 
 Order *order_new(gint64 call_timeout)
@@ -40,6 +40,8 @@ Order *order_new(gint64 call_timeout)
     order->call_timeout = call_timeout;
     order->ids = g_hash_table_new(g_str_hash, g_str_equal);
     g_queue_init(&order->id_order);
+    order->statuses[0].rules = &STATUSES_FIRMWARE;
+    order->statuses[1].rules = &STATUSES_DIAGNOSTICS;
     order->triggered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return order;
 }
@@ -53,7 +55,8 @@ void order_free(Order *order)
     g_hash_table_unref(order->triggered);
     g_free(order->open_id);
     g_free(order->open_action);
-    firmware_order_clear(&order->firmware);
+    for (gsize i = 0; i < G_N_ELEMENTS(order->statuses); i++)
+        status_order_clear(&order->statuses[i]);
     g_free(order);
 }
 
@@ -72,7 +75,8 @@ void order_connected(Order *order)
 void order_disconnected(Order *order)
 {
     forget_open(order);
-    firmware_order_disconnected(&order->firmware);
+    for (gsize i = 0; i < G_N_ELEMENTS(order->statuses); i++)
+        status_order_disconnected(&order->statuses[i]);
 }
 
 static void check_id(Order *order, const char *id, Findings *findings)
@@ -174,11 +178,14 @@ void order_call(Order *order, const Frame *frame, gint64 now, Findings *findings
     used = triggered;
     check_open(order, frame, now, findings);
     check_registration(order, action, triggered, now, findings);
-    if (strcmp(action, "FirmwareStatusNotification") != 0) {
-        firmware_order_settle(&order->firmware);
-    } else if (status != NULL) {
-        used = firmware_order_status(&order->firmware, id, status, triggered, findings) ||
-               (triggered && order->registration == REGISTRATION_PENDING);
+    for (gsize i = 0; i < G_N_ELEMENTS(order->statuses); i++) {
+        StatusOrder *statuses = &order->statuses[i];
+
+        if (strcmp(action, status_order_action(statuses)) != 0)
+            status_order_settle(statuses);
+        else if (status != NULL)
+            used = status_order_status(statuses, id, status, triggered, findings) ||
+                   (triggered && order->registration == REGISTRATION_PENDING);
     }
     if (used)
         trigger_take(order, action);
@@ -212,7 +219,8 @@ void order_answered(Order *order, const char *id, const char *action, const json
 {
     if (g_strcmp0(order->open_id, id) == 0)
         forget_open(order);
-    firmware_order_answered(&order->firmware, id);
+    for (gsize i = 0; i < G_N_ELEMENTS(order->statuses); i++)
+        status_order_answered(&order->statuses[i], id);
     if (conf != NULL && g_strcmp0(action, "BootNotification") == 0)
         take_boot_conf(order, conf, now);
 }
@@ -222,9 +230,12 @@ void order_thawed(Order *order)
     order->thawed = TRUE;
 }
 
-void order_update_sent(Order *order)
+void order_sent(Order *order, const char *action)
 {
-    firmware_order_update(&order->firmware);
+    if (strcmp(action, "UpdateFirmware") == 0)
+        status_order_request(&order->statuses[0]);
+    else if (strcmp(action, "GetDiagnostics") == 0)
+        status_order_request(&order->statuses[1]);
 }
 
 void order_triggered(Order *order, const json_t *request, gboolean extended)

@@ -7,7 +7,7 @@
  * - one CALL is open at a time (J 4.1.1)
  * - before BootNotification is Accepted nothing else is sent; Pending: only what was triggered;
  *   Rejected: nothing at all until the interval ends (C 4.2)
- * - FirmwareStatusNotifications come in a true order (firmware.h)
+ * - firmware and diagnostics statuses come in a true order (statuses.h)
  *
  * Times are microseconds of the monotonic clock and passed in.
  */
@@ -43,8 +43,8 @@ void order_answered(Order *order, const char *id, const char *action, const json
                     gint64 now);
 /* Reading goes on after a freeze: CALLs that piled up are not held against the charge point. */
 void order_thawed(Order *order);
-/* An UpdateFirmware was sent. */
-void order_update_sent(Order *order);
+/* A CALL was sent that begins a job, or any other. */
+void order_sent(Order *order, const char *action);
 /* TriggerMessage (extended FALSE) or ExtendedTriggerMessage was answered Accepted. */
 void order_triggered(Order *order, const json_t *request, gboolean extended);
 

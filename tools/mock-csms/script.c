@@ -16,6 +16,8 @@ static gboolean command_wait(const CommandContext *context, const char **rest, G
 
 static const Command commands[] = {
     {"update", "URL [DATE|now|+SECONDS|absent] [retries=N] [interval=S]", TRUE, command_update},
+    {"diagnostics", "URL [start=DATE|now|-SECONDS] [stop=DATE] [retries=N] [interval=S]", TRUE,
+     command_diagnostics},
     {"trigger", "MESSAGE [CONNECTOR]", TRUE, command_trigger},
     {"reset", "Soft|Hard", TRUE, command_reset},
     {"get-configuration", "[KEY...]", TRUE, command_get_configuration},

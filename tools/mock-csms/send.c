@@ -143,8 +143,7 @@ static gboolean send_call(Csms *csms, Call *call)
         call_free(call);
         return FALSE;
     }
-    if (strcmp(call->action, "UpdateFirmware") == 0)
-        order_update_sent(charge_point->order);
+    order_sent(charge_point->order, call->action);
     calls_open(csms->calls, call, charge_point->link);
     return TRUE;
 }
@@ -229,8 +228,7 @@ gboolean csms_raw(Csms *csms, GBytes *text, guint fragments, GError **error)
     call = call_new_raw(data, length);
     if (call == NULL)
         return TRUE;
-    if (strcmp(call->action, "UpdateFirmware") == 0)
-        order_update_sent(csms->current->order);
+    order_sent(csms->current->order, call->action);
     calls_open(csms->calls, call, csms->current->link);
     return TRUE;
 }

@@ -174,7 +174,7 @@ static gboolean snapshot_is_stale(const Firmware *firmware)
 static gboolean run_install(Firmware *firmware)
 {
     g_autofree char *source = NULL;
-    g_autofree char *shown = firmware_location_for_people(firmware->job->location);
+    g_autofree char *shown = location_for_people(firmware->job->location);
     g_autoptr(GError) refusal = NULL;
 
     if (!firmware->status)

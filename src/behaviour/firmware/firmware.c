@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include "src/behaviour/firmware/location.h"
-
 G_DEFINE_QUARK(firmware_error, firmware_error)
 
 static gint64 now(const Firmware *firmware)
@@ -391,7 +389,7 @@ static gboolean may_be_asked_by_hand(const Firmware *firmware, const FirmwareReq
 gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GError **error)
 {
     g_autoptr(Job) job = NULL;
-    g_autofree char *shown = firmware_location_for_people(request->location);
+    g_autofree char *shown = location_for_people(request->location);
     JobEvent event = JOB_EVENT_NONE;
 
     if (!store_is_durable(firmware->store)) {

@@ -14,6 +14,7 @@
 
 #include "adapter/bundle.h"
 #include "adapter/download.h"
+#include "adapter/location.h"
 #include "adapter/relay.h"
 #include "behaviour/firmware.h"
 #include "db/outbox.h"

@@ -5,8 +5,6 @@
  */
 #include "src/behaviour/firmware/internal.h"
 
-#include "src/behaviour/firmware/location.h"
-
 #include <string.h>
 
 static const gint64 REBOOT_AGAIN_MS[] = {300000, 900000, 3600000}; /* then hourly */

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "src/behaviour/firmware/location.h"
-
 /* Names in the agent's table of values. */
 #define VALUE_CANNOT_STREAM "rauc-cannot-stream-boot-id"
 #define VALUE_RELAY         "relay"

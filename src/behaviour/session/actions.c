@@ -43,6 +43,31 @@ static json_t *update_firmware(Session *session, const json_t *payload, OcppErro
     return NULL;
 }
 
+/* C 5.9: without a fileName there is nothing to upload. */
+static json_t *get_diagnostics(Session *session, const json_t *payload, OcppErrorCode *ret_code,
+                               char **ret_words)
+{
+    SessionGetDiagnostics request = {
+        .location = ocpp_string(payload, "location"),
+        .start_ms = G_MININT64,
+        .stop_ms = G_MAXINT64,
+        .retries = ocpp_integer(payload, "retries", -1),
+        .retry_interval_s = ocpp_integer(payload, "retryInterval", -1),
+    };
+    g_autofree char *file_name = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (ocpp_has(payload, "startTime"))
+        ocpp_datetime_parse(ocpp_string(payload, "startTime"), &request.start_ms);
+    if (ocpp_has(payload, "stopTime"))
+        ocpp_datetime_parse(ocpp_string(payload, "stopTime"), &request.stop_ms);
+    if (session->events.get_diagnostics(&request, &file_name, session->user_data, &error))
+        return file_name != NULL ? json_pack("{s:s}", "fileName", file_name) : json_object();
+    *ret_code = OCPP_INTERNAL_ERROR;
+    *ret_words = g_strdup(error->message);
+    return NULL;
+}
+
 /* ------------------------------------------------------------------------------------------------------------- triggers */
 
 static const char *trigger_boot(Session *session, G_GNUC_UNUSED const json_t *payload)
@@ -61,6 +86,12 @@ static const char *trigger_heartbeat(Session *session, G_GNUC_UNUSED const json_
 static const char *trigger_firmware_status(Session *session, G_GNUC_UNUSED const json_t *payload)
 {
     session->firmware_status_wanted = TRUE;
+    return "Accepted";
+}
+
+static const char *trigger_diagnostics_status(Session *session, G_GNUC_UNUSED const json_t *payload)
+{
+    session->diagnostics_status_wanted = TRUE;
     return "Accepted";
 }
 
@@ -90,6 +121,7 @@ static json_t *trigger_message(Session *session, const json_t *payload,
         {"BootNotification", trigger_boot},
         {"Heartbeat", trigger_heartbeat},
         {"FirmwareStatusNotification", trigger_firmware_status},
+        {"DiagnosticsStatusNotification", trigger_diagnostics_status},
         {"StatusNotification", trigger_status},
     };
     const char *wanted = ocpp_string(payload, "requestedMessage");
@@ -190,6 +222,7 @@ static const struct {
     {"ChangeConfiguration", change_configuration},
     {"DataTransfer", data_transfer},
     {"GetConfiguration", get_configuration},
+    {"GetDiagnostics", get_diagnostics},
     {"Reset", reset},
     {"TriggerMessage", trigger_message},
     {"UpdateFirmware", update_firmware},

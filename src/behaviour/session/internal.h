@@ -28,7 +28,8 @@ struct _Session {
 
     gboolean connected;
     gboolean answering; /* a CALL of the CSMS: what it causes goes out after its answer */
-    gboolean firmware_status_wanted; /* TriggerMessage: queued behind the outbox */
+    gboolean firmware_status_wanted,
+        diagnostics_status_wanted; /* TriggerMessage: behind the outbox */
     guint outbox_rows;
     gint64 outbox_not_before_ms;
     guint outbox_tries;

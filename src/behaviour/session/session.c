@@ -133,24 +133,36 @@ static gboolean pump_outbox(Session *session)
     if (!row)
         return FALSE;
     payload = json_loads(row->payload, 0, NULL);
-    g_message("job=%" G_GINT64_FORMAT " %s %s", row->job_id, row->action, row->payload);
+    if (row->job_id > 0)
+        g_message("job=%" G_GINT64_FORMAT " %s %s", row->job_id, row->action, row->payload);
+    else
+        g_message("%s %s", row->action, row->payload);
     send_call(session, ocpp_calls_open(session->calls, row->action,
                                        payload ? payload : json_object(), row->id, now(session)));
     return TRUE;
 }
 
-/* A triggered status comes behind the outbox, so that the wire does not go backward. */
-static gboolean pump_firmware_status(Session *session)
+static gboolean pump_status(Session *session, gboolean *wanted, const char *action,
+                            const char *(*status)(gpointer user_data))
 {
-    const char *status;
-
-    if (!session->firmware_status_wanted || session->outbox_rows > 0)
+    if (!*wanted)
         return FALSE;
-    session->firmware_status_wanted = FALSE;
-    status = session->events.firmware_status(session->user_data);
-    send_call(session, ocpp_calls_open(session->calls, "FirmwareStatusNotification",
-                                       json_pack("{s:s}", "status", status), 0, now(session)));
+    *wanted = FALSE;
+    send_call(session, ocpp_calls_open(session->calls, action,
+                                       json_pack("{s:s}", "status", status(session->user_data)), 0,
+                                       now(session)));
     return TRUE;
+}
+
+/* A triggered status comes behind the outbox, so that the wire does not go backward. */
+static gboolean pump_triggered(Session *session)
+{
+    if (session->outbox_rows > 0)
+        return FALSE;
+    return pump_status(session, &session->firmware_status_wanted, "FirmwareStatusNotification",
+                       session->events.firmware_status) ||
+           pump_status(session, &session->diagnostics_status_wanted,
+                       "DiagnosticsStatusNotification", session->events.diagnostics_status);
 }
 
 static gboolean pump_queue(Session *session, gboolean only_forced)
@@ -181,13 +193,13 @@ static void pump_accepted(Session *session)
         pump_queue(session, FALSE);
         return;
     }
-    if (!pump_outbox(session) && !pump_firmware_status(session))
+    if (!pump_outbox(session) && !pump_triggered(session))
         pump_queue(session, FALSE);
 }
 
 static void pump_pending(Session *session)
 {
-    if (!pump_firmware_status(session))
+    if (!pump_triggered(session))
         pump_queue(session, TRUE);
 }
 
