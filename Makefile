@@ -131,9 +131,9 @@ $(OUT)/tests/%: $(OUT)/tests/unit/%.o $(OUT)/librauc-ocpp-agent.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
 
 # Preloaded into the agent by tests/crash; not into a sanitized one, whose runtime wants to come first.
-$(OUT)/tests/boundaries.so: tests/crash/boundaries.c $(OUT)/flags
+$(OUT)/tests/boundaries.so: tests/crash/boundaries.c tests/crash/shadow.c tests/crash/shim.h $(OUT)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -shared -fPIC -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -shared -fPIC -o $@ $(filter %.c,$^)
 
 $(OUT)/db/migrations.c: $(MIGRATIONS) db/embed-migrations.sh
 	@mkdir -p $(@D)

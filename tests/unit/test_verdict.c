@@ -158,7 +158,7 @@ static const Start STARTS[] = {
     ROW("fell back in confirming",  CONFIRMING,  OLD, BOOT_OLD, .reason = "went back to rootfs.0", .confirm_boots = 2),
     ROW("given up, and it worked",  ROLLING_BACK, OLD, BOOT_OLD, .reason = "went back to rootfs.0", .boot_status = "bad"),
     ROW("undoing once more",        UNDOING,     OLD, BOOT_OLD, .reason = "went back to rootfs.0"),
-    ROW("written, then cut",        INSTALLING,  OLD, BOOT_OLD, .reason = "went back to rootfs.0", .after = &NOTHING, .now = &WRITTEN),
+    ROW("written, then cut",        INSTALLING,  OLD, BOOT_OLD, .reason = "cannot be told", .after = &NOTHING, .now = &WRITTEN),
     ROW("written, count alone",     INSTALLING,  OLD, BOOT_OLD, .reason = "went back to rootfs.0", .before = &NOTHING, .after = &NOTHING, .now = &OURS),
     ROW("RAUC cannot tell primary", REBOOTING,   OLD, BOOT_OLD, .reason = "went back to rootfs.0", .primary = "-"),
     ROW("installed by hand, old booted", REBOOTING, OLD, BOOT_OLD, .reason = "went back to rootfs.0", .now = &HAND),

@@ -133,7 +133,7 @@ static JobEvent target_booted(const Job *job, const Observation *seen, char **re
         return JOB_EVENT_BOOT_TARGET_OTHER;
     if (job->state == JOB_CONFIRMING && job->confirm_boots + 1 >= JOB_MAX_CONFIRM_BOOTS) {
         *ret_reason =
-            g_strdup("the new firmware was booted three times without passing its health checks");
+            g_strdup("the new firmware was booted three times without being confirmed");
         return JOB_EVENT_BOOT_TARGET_THIRD;
     }
     return JOB_EVENT_BOOT_TARGET;
@@ -150,6 +150,16 @@ static JobEvent interrupted(const Job *job, char **ret_reason)
     return JOB_EVENT_INTERRUPTED;
 }
 
+/* RAUC notes the image, points the loader to it, and then notes that; a power cut may come between.  Where it keeps no notes, or the
+ * job was seen beyond the installing, it did activate. */
+static gboolean activation_recorded(const Job *job, const RaucSlot *target)
+{
+    JobSlotRecord now = verdict_record(target);
+
+    return job->state != JOB_INSTALLING || !record_known(&now) ||
+           g_strcmp0(job->before.activated_timestamp, now.activated_timestamp) != 0;
+}
+
 static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_reason)
 {
     const RaucSlot *target = rauc_status_slot(seen->status, job->target_slot);
@@ -163,8 +173,12 @@ static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_r
     if (job->state == JOB_INSTALLING && !written_whole(job, seen->status))
         return interrupted(job, ret_reason);
     *ret_reason =
-        g_strdup_printf("the boot loader went back to %s: the new firmware in %s did not boot",
-                        job->booted_slot, job->target_slot);
+        activation_recorded(job, target)
+            ? g_strdup_printf("the boot loader went back to %s: the new firmware in %s did not boot",
+                              job->booted_slot, job->target_slot)
+            : g_strdup_printf("the charger rebooted while RAUC activated %s: whether the new firmware "
+                              "was tried cannot be told, it is not installed again",
+                              job->target_slot);
     return JOB_EVENT_BOOT_OLD;
 }
 
