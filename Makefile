@@ -73,7 +73,7 @@ test-crash: ## an update with agent, power, RAUC or CSMS lost at every durable b
 
 .PHONY: bench
 bench: ## measure the release build beside the bare tools, into build/bench.json (as root); STRICT=1: fail on a missed budget
-	tools/install-packages.sh build bench
+	tools/install-packages.sh build bench guest
 	$(MAKE) -j$(JOBS) all tools
 	$(PYTHON) -B tests/bench/bench.py $(OUT)
 

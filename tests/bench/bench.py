@@ -25,8 +25,9 @@ def sections():
     import flash
     import idle
     import memory
+    import stream
     import update
-    return {module.SECTION: module for module in (idle, update, flash, memory)}
+    return {module.SECTION: module for module in (idle, update, stream, flash, memory)}
 
 
 def say_load(loads, when):

@@ -132,8 +132,7 @@ static JobEvent target_booted(const Job *job, const Observation *seen, char **re
     if (!target_is_ours(job, seen, ret_reason))
         return JOB_EVENT_BOOT_TARGET_OTHER;
     if (job->state == JOB_CONFIRMING && job->confirm_boots + 1 >= JOB_MAX_CONFIRM_BOOTS) {
-        *ret_reason =
-            g_strdup("the new firmware was booted three times without being confirmed");
+        *ret_reason = g_strdup("the new firmware was booted three times without being confirmed");
         return JOB_EVENT_BOOT_TARGET_THIRD;
     }
     return JOB_EVENT_BOOT_TARGET;
@@ -174,11 +173,13 @@ static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_r
         return interrupted(job, ret_reason);
     *ret_reason =
         activation_recorded(job, target)
-            ? g_strdup_printf("the boot loader went back to %s: the new firmware in %s did not boot",
-                              job->booted_slot, job->target_slot)
-            : g_strdup_printf("the charger rebooted while RAUC activated %s: whether the new firmware "
-                              "was tried cannot be told, it is not installed again",
-                              job->target_slot);
+            ? g_strdup_printf(
+                  "the boot loader went back to %s: the new firmware in %s did not boot",
+                  job->booted_slot, job->target_slot)
+            : g_strdup_printf(
+                  "the charger rebooted while RAUC activated %s: whether the new firmware "
+                  "was tried cannot be told, it is not installed again",
+                  job->target_slot);
     return JOB_EVENT_BOOT_OLD;
 }
 

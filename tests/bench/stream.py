@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Streaming through the relay against RAUC's own streaming, both from nginx on loopback, in the guest (tests/guest).
+
+The agent's update ends when it asks for the reboot, the other when `rauc install` does.  Run as a program it is the part
+within the guest, which writes its rows as JSON into the file that is named.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+SECTION = "stream"
+TOP = pathlib.Path(__file__).resolve().parents[2]
+MIB = 1 << 20
+SIZE, REPETITIONS = 64 * MIB, 5
+SLOWER = 1.05                   # times the wall time of RAUC alone
+NOTE = "the guest has one processor and its kernel is a process: the relay's copies cannot run beside RAUC's work, and cost more"
+DEADLINE = 120                  # seconds, of one install
+
+
+def measure(table, folder):
+    """On the host."""
+    rows = folder / "rows.json"     # the bench's folders are in build/, which the guest may write to
+    build = pathlib.Path(os.environ["AGENT"]).parent
+    guest = [sys.executable, str(TOP / "tests" / "guest" / "run.py"), "--command", str(build),
+             "/usr/bin/python3", "-B", __file__, str(rows)]
+    done = subprocess.run(guest, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"the guest: exit {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+    table.extend(json.loads(rows.read_text()))
+
+
+# ------------------------------------------------------------------------------------------------------ in the guest
+
+def busy():
+    """CPU seconds of everything in this guest, the kernel included."""
+    fields = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _, _, interrupts, soft = map(int, fields[:7])
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+
+
+class Side:
+    """The repetitions of one way to install."""
+
+    def __init__(self):
+        self.wall, self.cpu, self.peak, self.rauc_peak = [], [], [], []
+
+    def add(self, seconds, cpu, peak, rauc_peak):
+        self.wall.append(1000 * seconds)
+        self.cpu.append(1000 * cpu)
+        self.peak.append(peak)
+        self.rauc_peak.append(rauc_peak)
+
+
+def directly(rig, url, side):
+    import time
+
+    import proc
+    proc.forget_peak(rig.rauc_pid())
+    before, start = busy(), time.time()
+    assert rig.device.install(url, DEADLINE) == "", rig.device.rauc_log()[-4000:]
+    side.add(time.time() - start, busy() - before, 0, proc.peak(rig.rauc_pid()))
+    rig.put_back()
+
+
+def relayed(rig, url, side):
+    import proc
+    from rig import from_monotonic
+    from update import PAST
+    rig.begin()
+    proc.forget_peak(rig.rauc_pid())
+    reboots, mark, before = rig.reboots_asked(), rig.csms.mark(), busy()
+    assert rig.csms_call(f"update {url} {PAST}")[2] == {}
+    sent = rig.csms.wait_event("sent", lambda f: f["frame"][0] == 2, mark)
+    end = rig.asked_for_reboot(reboots + 1)
+    side.add(end - from_monotonic(sent["time"] / 1000), busy() - before, proc.peak(rig.agent.pid), proc.peak(rig.rauc_pid()))
+    rig.cancel()
+    rig.put_back()
+
+
+def main():
+    sys.path[:0] = [str(TOP / "tools"), str(TOP / "tests"), str(TOP / "tests" / "component")]
+    from rig import Rig
+    from servers import Nginx
+    from simdevice import fixtures
+    from table import Ratio, Table
+
+    from charger import BUILD
+    folder = pathlib.Path("/tmp/bench")
+    with contextlib.ExitStack() as stack:
+        rig = Rig(folder, device={"slot_size": SIZE + 16 * MIB}, settings={"update": {"transport": "stream"}})
+        stack.callback(rig.close)
+        rig.start_device()
+        web = stack.enter_context(Nginx(folder / "web"))
+        url = web.publish(fixtures.bundle(BUILD, "2.0.0", size=SIZE, format="verity").path, "bundle.raucb")
+        bare, agent = Side(), Side()
+        directly(rig, url, Side())      # everything is in the page cache for the first one, too
+        for i in range(REPETITIONS):
+            for run, side in [(directly, bare), (relayed, agent)][::1 if i % 2 else -1]:
+                os.sync()
+                run(rig, url, side)
+    table = Table()
+    what = f"{SIZE // MIB} MiB streamed"
+    table.add(SECTION, f"{what}, wall", "ms", agent=agent.wall, bare=bare.wall, bare_name="rauc install", budget=Ratio(SLOWER),
+              note=NOTE)
+    table.add(SECTION, f"{what}, CPU of all", "ms", agent=agent.cpu, bare=bare.cpu, bare_name="rauc install")
+    table.add(SECTION, f"{what}, peak memory of rauc service", "MB", agent=agent.rauc_peak, bare=bare.rauc_peak,
+              bare_name="rauc install")
+    table.add(SECTION, f"{what}, peak memory of the agent", "MB", agent=agent.peak)
+    pathlib.Path(sys.argv[1]).write_text(json.dumps(table.rows()))
+
+
+if __name__ == "__main__":
+    main()
