@@ -267,37 +267,36 @@ static int open_call(int folder, const char *name, int flags, mode_t mode)
 }
 
 /* O_TMPFILE needs the mode as well; nobody here uses it. */
-#define OPEN_MODE(flags, mode)                                                                     \
-    do {                                                                                           \
-        if ((flags)&O_CREAT) {                                                                     \
-            va_list arguments;                                                                     \
-            va_start(arguments, flags);                                                            \
-            (mode) = va_arg(arguments, mode_t);                                                    \
-            va_end(arguments);                                                                     \
-        }                                                                                          \
-    } while (0)
-
 int open(const char *name, int flags, ...)
 {
-    mode_t mode = 0;
+    va_list arguments;
+    mode_t mode;
 
-    OPEN_MODE(flags, mode);
+    va_start(arguments, flags);
+    mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
     return open_call(AT_FDCWD, name, flags, mode);
 }
 
 int open64(const char *name, int flags, ...)
 {
-    mode_t mode = 0;
+    va_list arguments;
+    mode_t mode;
 
-    OPEN_MODE(flags, mode);
+    va_start(arguments, flags);
+    mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
     return open_call(AT_FDCWD, name, flags, mode);
 }
 
 int openat(int folder, const char *name, int flags, ...)
 {
-    mode_t mode = 0;
+    va_list arguments;
+    mode_t mode;
 
-    OPEN_MODE(flags, mode);
+    va_start(arguments, flags);
+    mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
     return open_call(folder, name, flags, mode);
 }
 

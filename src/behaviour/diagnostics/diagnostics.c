@@ -354,11 +354,11 @@ static Report *report_from_request(const Diagnostics *diagnostics,
     Report *report = report_new();
     g_autofree char *name = NULL;
     g_autofree char *reason = NULL;
-    g_autofree char *url = NULL;
 
     report->created_ms = clock_best_ms(diagnostics->clock);
     name = diagnostics_file_name(config->identity, report->created_ms);
-    url = diagnostics_url(request->location, name, &report->file_name, &reason);
+    /* A location that cannot be used is told when the report begins. */
+    g_free(diagnostics_url(request->location, name, &report->file_name, &reason));
     report->location = g_strdup(request->location);
     report->start_ms = request->start_ms;
     report->stop_ms = request->stop_ms;
