@@ -60,7 +60,8 @@ void report_free(Report *report)
 
 /* The order of COLUMNS, bind_report() and read_report() is one. */
 #define COLUMNS                                                                                    \
-    "role, state, location, start_ms, stop_ms, retries, retry_interval_s, file_name, told,"        \
+    "role, state, location, start_ms, stop_ms, clock_ahead_ms, retries, retry_interval_s, "        \
+    "file_name, told,"                                                                             \
     " attempts, interruptions, begun, reason, retry_boot_id, retry_boottime_ms, created_ms,"       \
     " ended_ms"
 
@@ -71,6 +72,7 @@ static void bind_report(Sql *sql, const Report *report)
     sql_bind_text(sql, report->location);
     sql_bind_int(sql, report->start_ms);
     sql_bind_int(sql, report->stop_ms);
+    sql_bind_int(sql, report->clock_ahead_ms);
     sql_bind_int(sql, report->retries);
     sql_bind_int(sql, report->retry_interval_s);
     sql_bind_text(sql, report->file_name);
@@ -95,6 +97,7 @@ static Report *read_report(Sql *sql)
     report->location = sql_get_text(sql, FALSE);
     report->start_ms = sql_get_int(sql, G_MININT64, G_MAXINT64);
     report->stop_ms = sql_get_int(sql, G_MININT64, G_MAXINT64);
+    report->clock_ahead_ms = sql_get_int(sql, G_MININT64, G_MAXINT64);
     report->retries = (guint)sql_get_int(sql, 0, G_MAXUINT);
     report->retry_interval_s = (guint)sql_get_int(sql, 0, G_MAXUINT);
     report->file_name = sql_get_text(sql, FALSE);
@@ -116,7 +119,7 @@ gboolean reports_insert(Store *store, Report *report, GError **error)
 
     if (!sql_open(&sql, store, "store a new report",
                   "INSERT INTO reports (" COLUMNS
-                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                   error))
         return FALSE;
     if (report->id != 0)
@@ -147,7 +150,7 @@ static gboolean update(Store *store, const Report *report, GError **error)
 
     if (!sql_open(&sql, store, "store a report",
                   "UPDATE reports SET (" COLUMNS
-                  ") = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?",
+                  ") = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?",
                   error))
         return FALSE;
     bind_report(&sql, report);

@@ -20,27 +20,34 @@ static gboolean is_secret(const char *name)
     return FALSE;
 }
 
+/* The '@' that a user and a password end with; NULL: there is none.  Passwords of real locations hold blanks, slashes and more: where
+ * something like one comes first, the last '@' counts wherever it is. */
+static const char *end_of_user(const char *authority)
+{
+    const char *within = g_strrstr_len(authority, (gssize)strcspn(authority, "/?#"), "@");
+    const char *last = strrchr(authority, '@');
+
+    if (within != NULL || last == NULL)
+        return within;
+    return memchr(authority, ':', (gsize)(last - authority)) != NULL ? last : NULL;
+}
+
 /* NULL: nothing in it is a URL with something to hide. */
 static char *redact_url(const char *text)
 {
     const char *authority = strstr(text, "://");
-    const char *at = NULL;
-    const char *end;
+    const char *at, *rest, *query;
+    int shown;
 
     if (authority == NULL)
         return NULL;
     authority += strlen("://");
-    end = authority + strcspn(authority, "/?# ");
-    for (const char *c = authority; c < end; c++) {
-        if (*c == '@')
-            at = c;
-    }
-    const char *query = strchr(authority, '?');
+    at = end_of_user(authority);
+    rest = at != NULL ? at : authority;
+    query = strchr(rest, '?');
     if (at == NULL && query == NULL)
         return NULL;
-    const char *rest = at != NULL ? at : authority;
-    int shown = query != NULL ? (int)(query - rest) : (int)strlen(rest);
-
+    shown = query != NULL ? (int)(query - rest) : (int)strlen(rest);
     return g_strdup_printf("%.*s%s%.*s%s", (int)(authority - text), text,
                            at != NULL ? OCPP_REDACTED : "", shown, rest,
                            query != NULL ? "?" OCPP_REDACTED : "");
@@ -83,10 +90,29 @@ static json_t *redact_array(json_t *array, guint depth)
     return result;
 }
 
+/* A string may hold JSON itself, as in DataTransfer. */
+static json_t *redact_string(json_t *value, guint depth)
+{
+    const char *text = json_string_value(value);
+    g_autofree char *safe = redact_url(text);
+    json_t *inner = *text == '{' || *text == '[' ? json_loads(text, 0, NULL) : NULL;
+    json_t *redacted, *result;
+    char *dump;
+
+    if (inner == NULL)
+        return safe != NULL ? json_string(safe) : json_incref(value);
+    redacted = redact(inner, depth + 1);
+    dump = json_dumps(redacted, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    result = json_string(dump);
+    free(dump);
+    json_decref(redacted);
+    json_decref(inner);
+    return result;
+}
+
 /* A new reference. */
 static json_t *redact(json_t *value, guint depth)
 {
-    g_autofree char *text = NULL;
 
     if (depth > MAX_DEPTH)
         return json_string(OCPP_REDACTED);
@@ -94,9 +120,7 @@ static json_t *redact(json_t *value, guint depth)
         return redact_object(value, depth);
     if (json_is_array(value))
         return redact_array(value, depth);
-    if (json_is_string(value))
-        text = redact_url(json_string_value(value));
-    return text != NULL ? json_string(text) : json_incref(value);
+    return json_is_string(value) ? redact_string(value, depth) : json_incref(value);
 }
 
 char *ocpp_redact(const char *text, gsize length)

@@ -87,6 +87,7 @@ CREATE TABLE reports (
     location TEXT NOT NULL,
     start_ms INTEGER NOT NULL,
     stop_ms INTEGER NOT NULL,
+    clock_ahead_ms INTEGER NOT NULL,
     retries INTEGER NOT NULL CHECK (retries BETWEEN 0 AND 4294967295),
     retry_interval_s INTEGER NOT NULL CHECK (retry_interval_s BETWEEN 0 AND 4294967295),
     file_name TEXT NOT NULL,

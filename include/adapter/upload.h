@@ -29,8 +29,9 @@ typedef struct {
 } UploadRequest;
 
 /* Once; the Upload is gone.  `error` (TRANSFER_ERROR): NULL when the server has the file.  `retry_after_s`: what the server
- * asked for, 0: nothing. */
-typedef void (*UploadDone)(const GError *error, guint retry_after_s, gpointer user_data);
+ * asked for, 0: nothing.  `sent`: as upload_sent(); more than 0 means that what the server has begins with this very file. */
+typedef void (*UploadDone)(const GError *error, guint retry_after_s, gint64 sent,
+                           gpointer user_data);
 
 typedef struct _Upload Upload;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * GetDiagnostics (C 5.9): has an archive collected by a child process, uploads it with retries, and queues the statuses for
- * the CSMS.  One report is under way; a newer request waits behind it, one deep, and takes the place of one that waits.
+ * the CSMS.  One report is under way; a newer request waits behind it, one deep, and takes the place of one that waits.  One that
+ * waits for its next attempt is ended by a newer request: who corrects a location does not want to wait for the wrong one.
  *
  * A report survives restarts and reboots: what was interrupted is done again (an upload goes on where the server can), five
  * times without being charged as an attempt.
@@ -17,6 +18,8 @@
 #include "db/store.h"
 
 #define DIAGNOSTICS_MAX_INTERRUPTIONS 5 /* that are not charged */
+#define DIAGNOSTICS_NOTE_SUFFIX                                                                    \
+    ".report" /* of a file that the collecting child gets along with it */
 
 typedef struct {
     const char *identity; /* of the charge point: the archive is named after it */
@@ -32,7 +35,7 @@ typedef struct {
     void (*changed)(gpointer user_data);
     /* Something was put into the outbox. */
     void (*outbox)(gpointer user_data);
-    /* The command line that collects the window `[from_ms, to_ms]` (of the system clock, G_MININT64 and G_MAXINT64: open) into the file `path`, as a
+    /* It may leave a file `path` + DIAGNOSTICS_NOTE_SUFFIX, which is removed at the child's end.  The command line that collects the window `[from_ms, to_ms]` (of the system clock, G_MININT64 and G_MAXINT64: open) into the file `path`, as a
      * NULL-terminated list; g_strfreev().  NULL with `error`: it cannot be had. */
     char **(*collect)(const char *path, gint64 from_ms, gint64 to_ms, gpointer user_data,
                       GError **error);
@@ -63,6 +66,9 @@ gboolean diagnostics_request(Diagnostics *diagnostics, const DiagnosticsRequest 
 
 /* The answer to TriggerMessage DiagnosticsStatusNotification: "Uploading" or "Idle".  Static. */
 const char *diagnostics_triggered_status(const Diagnostics *diagnostics);
+
+/* "CP001_20261122T102030Z.tar.gz", from what of `identity` may stand in a name; g_free(). */
+char *diagnostics_file_name(const char *identity, gint64 now_ms);
 
 /* For people: the one under way or the last ended one; borrowed, NULL: none. */
 const Report *diagnostics_report(const Diagnostics *diagnostics);

@@ -38,7 +38,9 @@ typedef struct {
     /* the request */
     char *location;
     gint64 start_ms, stop_ms; /* of the window, in CSMS time; G_MININT64 and G_MAXINT64: open */
-    guint retries;            /* attempts = 1 + retries */
+    gint64
+        clock_ahead_ms; /* so far the system clock was ahead of the CSMS's at the request: logs are stamped by it */
+    guint retries; /* attempts = 1 + retries */
     guint retry_interval_s;
 
     char *file_name; /* what will lie at the location */

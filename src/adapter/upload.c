@@ -65,12 +65,13 @@ static void finish(Upload *upload)
     gpointer user_data = upload->user_data;
     gboolean told = !upload->cancelled;
     guint later_s = retry_after_s(upload);
+    gint64 sent = upload_sent(upload);
     g_autoptr(GError) error = g_steal_pointer(&upload->error);
 
     leave(upload);
     upload_free(upload);
     if (told)
-        done(error, later_s, user_data);
+        done(error, later_s, sent, user_data);
 }
 
 /* --- What the server says --- */

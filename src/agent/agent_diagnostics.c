@@ -12,7 +12,6 @@
 #include "ocpp/datetime.h"
 
 #define REPORT_HISTORY 1000 /* steps */
-#define REPORT_SUFFIX  ".report"
 #define FRAMES_FILE    "frames.txt"
 #define OWN_PROGRAM    "/proc/self/exe" /* also when an update has replaced the file meanwhile */
 
@@ -83,7 +82,7 @@ static char **on_collect(const char *path, gint64 from_ms, gint64 to_ms, gpointe
                          GError **error)
 {
     Agent *agent = user_data;
-    g_autofree char *report = g_strconcat(path, REPORT_SUFFIX, NULL);
+    g_autofree char *report = g_strconcat(path, DIAGNOSTICS_NOTE_SUFFIX, NULL);
     GPtrArray *argv;
 
     if (!leave_report(agent, report, error))

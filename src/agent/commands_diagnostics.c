@@ -13,15 +13,15 @@
 #include "agent/client.h"
 #include "agent/commands_parts.h"
 #include "agent/settings.h"
+#include "behaviour/diagnostics.h"
 #include "ocpp/datetime.h"
 
-#define NICE          10 /* the charging stack comes first */
-#define MAX_NETRC     65536
-#define SECRET_MIN    4 /* characters; a shorter word would blacken the text and hide nothing */
-#define REPORT_TYPE   "a{ss}"
-#define REPORT_SUFFIX ".report"
-#define OWN_PROGRAM   "/proc/self/exe"
-#define SUFFIX        ".tar.gz"
+#define NICE        10 /* the charging stack comes first */
+#define MAX_NETRC   65536
+#define SECRET_MIN  4 /* characters; a shorter word would blacken the text and hide nothing */
+#define REPORT_TYPE "a{ss}"
+#define OWN_PROGRAM "/proc/self/exe"
+#define SUFFIX      ".tar.gz"
 
 /* --- secrets: words that must not be in the archive --- */
 
@@ -110,7 +110,7 @@ static gboolean leave_report(const char *path, GError **error)
  * behind, and signals and children are the collector's only where there is one thread. */
 static int begin_anew(const CommandOptions *options, const char *output)
 {
-    g_autofree char *report = g_strconcat(output, REPORT_SUFFIX, NULL);
+    g_autofree char *report = g_strconcat(output, DIAGNOSTICS_NOTE_SUFFIX, NULL);
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
     g_autoptr(GError) error = NULL;
     const char *const all[] = {OWN_PROGRAM, "--config", options->config, "diagnostics", "--report",
@@ -177,16 +177,6 @@ static gboolean parse_date(const char *text, gint64 *ret_ms)
     return !text || ocpp_datetime_parse(text, ret_ms);
 }
 
-static char *default_name(const Settings *settings)
-{
-    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-    g_autofree char *time = g_date_time_format(now, "%Y%m%dT%H%M%SZ");
-    g_autofree char *identity = g_strdup(settings->identity);
-
-    g_strcanon(identity, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-_.", '_');
-    return g_strconcat(identity, "_", time, NULL);
-}
-
 static int collect(const CommandOptions *options, Settings *settings, CollectorConfig *config)
 {
     g_autoptr(GError) error = NULL;
@@ -226,8 +216,8 @@ int commands_diagnostics(const CommandOptions *options)
     }
     if (!settings)
         return EXIT_USAGE;
-    g_autofree char *name = default_name(settings);
-    g_autofree char *file = g_strconcat(name, SUFFIX, NULL);
+    g_autofree char *file = diagnostics_file_name(settings->identity, g_get_real_time() / 1000);
+    g_autofree char *name = g_strndup(file, strlen(file) - strlen(SUFFIX));
     config.output = arguments[0] ? arguments[0] : file;
     config.name = name;
     if (!options->report)

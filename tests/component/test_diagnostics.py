@@ -221,6 +221,36 @@ def test_requests_one_after_the_other(make_charger, tmp_path):
         assert sorted(path.name for path in server.incoming.iterdir()) == ["1.tar.gz", "3.tar.gz"]
 
 
+def test_a_newer_request_ends_a_wait(make_charger, tmp_path):
+    """Who corrects a location does not wait for the attempts at the wrong one."""
+    charger = charger_that(make_charger)
+    ask(charger, "ftp://127.0.0.1:9/", "retries=3 interval=3600")
+    wait_report(charger, state="retry-wait")
+    with Nginx(tmp_path / "server", uploads=True) as server:
+        name = ask(charger, server.incoming_url())["fileName"]
+        assert [wait_end(charger, 1), wait_end(charger, 2)] == ["UploadFailed", "Uploaded"]
+        assert archive(server.arrived(name))
+
+
+@pytest.mark.parametrize("server_class", [Ftp, Sftp])
+def test_never_glued_to_another_file(make_charger, tmp_path, server_class):
+    """A first attempt that never began does not make the next one go on behind what an earlier report has left."""
+    charger = charger_that(make_charger)
+    options = {"user": USER} if server_class is Sftp else {}
+    with server_class(tmp_path / "server", uploads=True, **options) as server, Link(server) as link:
+        location = link.url(server.incoming_url("latest.tar.gz"))
+        ask(charger, location)
+        assert wait_end(charger) == "Uploaded"
+        with (server.incoming / "latest.tar.gz").open("r+b") as file:
+            file.truncate(100)
+        link.refuse()
+        ask(charger, location, "stop=now retries=3 interval=1")
+        wait_report(charger, state="retry-wait")
+        link.up()
+        assert wait_end(charger, 2) == "Uploaded"
+        assert archive(server.arrived("latest.tar.gz"))
+
+
 def test_triggered_status(make_charger, tmp_path):
     charger = charger_that(make_charger, sources=big_source(tmp_path, 1 << 20), rate_limit="64K")
     charger.csms_call("trigger DiagnosticsStatusNotification")

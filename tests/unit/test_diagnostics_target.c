@@ -18,6 +18,7 @@ static const struct {
     {"http://h/a%20b.tar.gz", "http://h/a%20b.tar.gz", "a b.tar.gz"},
     {"http://h/d/log.zip", "http://h/d/log.zip/" NAME, NAME},
     {"sftp://h/~/in coming", "sftp://h/~/in%20coming/" NAME, NAME},
+    {"http://h/a%0Ab.tar.gz", NULL, NAME},
     {"C:\\logs", NULL, NAME},
     {"file:///var/log", NULL, NAME},
     {"", NULL, NAME},

@@ -26,6 +26,13 @@ static const struct {
     {"[2,\"1\",\"U\",{\"location\":\"https://host/a@b\"}]",
      "[2,\"1\",\"U\",{\"location\":\"https://host/a@b\"}]"},
     {"\"ftp://u:p@h\"", "\"ftp://***@h\""},
+    {"\"ftp://user:my secret@host/d\"", "\"ftp://***@host/d\""},
+    {"\"ftp://u:abc?def@h/\"", "\"ftp://***@h/\""},
+    {"\"ftp://u:12#34@h\"", "\"ftp://***@h\""},
+    {"\"ftp://u:12/34@h\"", "\"ftp://***@h\""},
+    {"\"ftp://a/ ftp://u:p@h/?q=1\"", "\"ftp://***@h/?***\""},
+    {"[2,\"1\",\"DataTransfer\",{\"data\":\"{\\\"AuthorizationKey\\\":\\\"x\\\"}\"}]",
+     "[2,\"1\",\"DataTransfer\",{\"data\":\"{\\\"AuthorizationKey\\\":\\\"***\\\"}\"}]"},
     {"[2,\"1\"", NULL},
     {"", NULL},
 };

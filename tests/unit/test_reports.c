@@ -23,6 +23,7 @@ static void expect_same(const Report *one, const Report *other)
     ck_assert_str_eq(one->location, other->location);
     ck_assert_int_eq(one->start_ms, other->start_ms);
     ck_assert_int_eq(one->stop_ms, other->stop_ms);
+    ck_assert_int_eq(one->clock_ahead_ms, other->clock_ahead_ms);
     ck_assert_uint_eq(one->retries, other->retries);
     ck_assert_uint_eq(one->retry_interval_s, other->retry_interval_s);
     ck_assert_str_eq(one->file_name, other->file_name);
@@ -50,6 +51,7 @@ START_TEST(fields_come_back)
     expect_same(loaded, report);
     report->start_ms = -1;
     report->stop_ms = 5;
+    report->clock_ahead_ms = -7;
     report->retries = G_MAXUINT;
     report->retry_interval_s = 7;
     report->told = report->begun = TRUE;

@@ -76,7 +76,8 @@ static void teardown(void)
     g_string_free(bodies, TRUE);
 }
 
-static void on_sent(const GError *error, guint retry_after_s, gpointer name)
+static void on_sent(const GError *error, guint retry_after_s, G_GNUC_UNUSED gint64 sent,
+                    gpointer name)
 {
     char *before = order;
 
@@ -363,7 +364,8 @@ START_TEST(cancelled)
 }
 END_TEST
 
-static void begin_another(const GError *error, guint retry_after_s, gpointer url)
+static void begin_another(const GError *error, guint retry_after_s, G_GNUC_UNUSED gint64 sent,
+                          gpointer url)
 {
     ck_assert_ptr_nonnull(error);
     (void)retry_after_s;

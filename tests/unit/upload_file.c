@@ -41,7 +41,8 @@ static gboolean beat(gpointer unused)
     return G_SOURCE_CONTINUE;
 }
 
-static void on_done(const GError *error, guint retry_after_s, gpointer unused)
+static void on_done(const GError *error, guint retry_after_s, G_GNUC_UNUSED gint64 sent,
+                    gpointer unused)
 {
     (void)unused;
     upload = NULL;

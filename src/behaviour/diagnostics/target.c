@@ -28,12 +28,24 @@ static char *path_of_file(const char *path, const char *name)
     return g_strconcat(path, g_str_has_suffix(path, "/") ? "" : "/", escaped, NULL);
 }
 
+static gboolean is_usable_name(const char *name)
+{
+    if (name == NULL || !g_utf8_validate(name, -1, NULL) ||
+        g_utf8_strlen(name, -1) > DIAGNOSTICS_MAX_NAME)
+        return FALSE;
+    for (const char *c = name; *c != '\0'; c++) {
+        if (g_ascii_iscntrl(*c))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 char *diagnostics_url(const char *location, const char *name, char **ret_name, char **ret_reason)
 {
     g_autofree char *text = location_to_url(location, ret_reason);
     g_autoptr(GUri) uri = NULL;
     g_autofree char *path = NULL;
-    char *last;
+    g_autofree char *last = NULL;
 
     *ret_name = g_strdup(name);
     if (text == NULL)
@@ -41,11 +53,12 @@ char *diagnostics_url(const char *location, const char *name, char **ret_name, c
     uri = g_uri_parse(text, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
     path = path_of_file(g_uri_get_path(uri), name);
     last = g_uri_unescape_string(strrchr(path, '/') + 1, "/");
-    if (last != NULL && g_utf8_validate(last, -1, NULL)) {
-        g_free(*ret_name);
-        *ret_name = g_steal_pointer(&last);
+    if (!is_usable_name(last)) {
+        *ret_reason = g_strdup("the file name in the location is too long, or not one");
+        return NULL;
     }
-    g_free(last);
+    g_free(*ret_name);
+    *ret_name = g_steal_pointer(&last);
     return g_uri_join_with_user(G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED,
                                 g_uri_get_scheme(uri), g_uri_get_user(uri), g_uri_get_password(uri),
                                 NULL, g_uri_get_host(uri), g_uri_get_port(uri), path,
