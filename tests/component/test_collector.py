@@ -64,6 +64,11 @@ class Archive:
         return self.rows[path][3]
 
 
+def hear_interrupts():
+    """A shell's background process, which these tests may be part of, ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Collector:
     def __init__(self, folder):
         self.folder = folder
@@ -91,7 +96,7 @@ class Collector:
 
     def start(self, *sources, **options):
         return subprocess.Popen(self.arguments(*sources, **options), env=self.environment(), stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+                                stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts)
 
     def run(self, *sources, **options):
         done = subprocess.run(self.arguments(*sources, **options), env=self.environment(), capture_output=True, text=True,

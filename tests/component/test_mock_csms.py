@@ -120,7 +120,7 @@ GOOD_REQUESTS = [
                             "info": "i" * 50, "timestamp": "2024-01-31T12:00:00.123+02:00",
                             "vendorId": "v", "vendorErrorCode": "e"}),
     ("FirmwareStatusNotification", {"status": "Downloading"}),
-    ("DiagnosticsStatusNotification", {"status": "UploadFailed"}),
+    ("DiagnosticsStatusNotification", {"status": "Uploading"}),
     ("DataTransfer", {"vendorId": "v"}),
     ("DataTransfer", {"vendorId": "v", "messageId": "m", "data": "d" * 100000}),
     ("Authorize", {"idTag": "t" * 20}),
