@@ -4,8 +4,8 @@
  * the CSMS.  One report is under way; a newer request waits behind it, one deep, and takes the place of one that waits.  One that
  * waits for its next attempt is ended by a newer request: who corrects a location does not want to wait for the wrong one.
  *
- * A report survives restarts and reboots: what was interrupted is done again (an upload goes on where the server can), five
- * times without being charged as an attempt.
+ * A report survives restarts and reboots: what was interrupted is done again, five times without being charged as an attempt.
+ * An upload goes on where an earlier attempt at it broke off, if the server can.
  */
 #pragma once
 
@@ -18,8 +18,7 @@
 #include "db/store.h"
 
 #define DIAGNOSTICS_MAX_INTERRUPTIONS 5 /* that are not charged */
-#define DIAGNOSTICS_NOTE_SUFFIX                                                                    \
-    ".report" /* of a file that the collecting child gets along with it */
+#define DIAGNOSTICS_NOTE_SUFFIX       ".report"
 
 typedef struct {
     const char *identity; /* of the charge point: the archive is named after it */
@@ -35,8 +34,9 @@ typedef struct {
     void (*changed)(gpointer user_data);
     /* Something was put into the outbox. */
     void (*outbox)(gpointer user_data);
-    /* It may leave a file `path` + DIAGNOSTICS_NOTE_SUFFIX, which is removed at the child's end.  The command line that collects the window `[from_ms, to_ms]` (of the system clock, G_MININT64 and G_MAXINT64: open) into the file `path`, as a
-     * NULL-terminated list; g_strfreev().  NULL with `error`: it cannot be had. */
+    /* The command line that collects the window `[from_ms, to_ms]` (of the system clock; G_MININT64 and G_MAXINT64: open)
+     * into the file `path`, as a NULL-terminated list; g_strfreev().  NULL with `error`: it cannot be had.  It may leave a file
+     * `path` + DIAGNOSTICS_NOTE_SUFFIX for the child, which is removed at the child's end. */
     char **(*collect)(const char *path, gint64 from_ms, gint64 to_ms, gpointer user_data,
                       GError **error);
 } DiagnosticsEvents;
