@@ -24,7 +24,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,38 +265,25 @@ static int open_call(int folder, const char *name, int flags, mode_t mode)
     return result;
 }
 
-/* O_TMPFILE needs the mode as well; nobody here uses it. */
-int open(const char *name, int flags, ...)
-{
-    va_list arguments;
-    mode_t mode;
+/* The C library's names, without its variable arguments: a mode that was not given is not looked at.  O_TMPFILE needs one as
+ * well; nobody here uses it. */
+int shim_open(const char *name, int flags, mode_t mode) __asm__("open");
+int shim_open64(const char *name, int flags, mode_t mode) __asm__("open64");
+int shim_openat(int folder, const char *name, int flags, mode_t mode) __asm__("openat");
 
-    va_start(arguments, flags);
-    mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
-    va_end(arguments);
-    return open_call(AT_FDCWD, name, flags, mode);
+int shim_open(const char *name, int flags, mode_t mode)
+{
+    return open_call(AT_FDCWD, name, flags, flags & O_CREAT ? mode : 0);
 }
 
-int open64(const char *name, int flags, ...)
+int shim_open64(const char *name, int flags, mode_t mode)
 {
-    va_list arguments;
-    mode_t mode;
-
-    va_start(arguments, flags);
-    mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
-    va_end(arguments);
-    return open_call(AT_FDCWD, name, flags, mode);
+    return open_call(AT_FDCWD, name, flags, flags & O_CREAT ? mode : 0);
 }
 
-int openat(int folder, const char *name, int flags, ...)
+int shim_openat(int folder, const char *name, int flags, mode_t mode)
 {
-    va_list arguments;
-    mode_t mode;
-
-    va_start(arguments, flags);
-    mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
-    va_end(arguments);
-    return open_call(folder, name, flags, mode);
+    return open_call(folder, name, flags, flags & O_CREAT ? mode : 0);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at)
