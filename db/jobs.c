@@ -33,7 +33,7 @@ static const char *const state_names[JOB_N_STATES] = {
     [JOB_SUPERSEDED] = "superseded",
 };
 
-static const char *const role_names[] = {
+const char *const sql_role_names[SQL_N_ROLES] = {
     [JOB_ACTIVE] = "active",
     [JOB_WAITS] = "waits",
     [JOB_ENDED] = "ended",
@@ -211,7 +211,7 @@ static void bind_field(Sql *sql, const Field *field, const Job *job)
         sql_bind_text(sql, name_of(state_names, JOB_N_STATES, STATE_OF(job, field)));
         break;
     case FIELD_ROLE:
-        sql_bind_text(sql, name_of(role_names, G_N_ELEMENTS(role_names), ROLE_OF(job, field)));
+        sql_bind_text(sql, name_of(sql_role_names, SQL_N_ROLES, ROLE_OF(job, field)));
         break;
     case FIELD_WIRE:
         sql_bind_text(sql, name_of(wire_names, G_N_ELEMENTS(wire_names), WIRE_OF(job, field)));
@@ -242,7 +242,7 @@ static void read_field(Sql *sql, const Field *field, Job *job)
         STATE_OF(job, field) = sql_get_name(sql, state_names, JOB_N_STATES);
         break;
     case FIELD_ROLE:
-        ROLE_OF(job, field) = sql_get_name(sql, role_names, G_N_ELEMENTS(role_names));
+        ROLE_OF(job, field) = sql_get_name(sql, sql_role_names, SQL_N_ROLES);
         break;
     case FIELD_WIRE:
         WIRE_OF(job, field) = sql_get_name(sql, wire_names, G_N_ELEMENTS(wire_names));
@@ -333,7 +333,7 @@ gboolean jobs_load(Store *store, JobRole role, Job **ret_job, GError **error)
 
     if (!sql_open(&sql, store, "load a job", text, error))
         return FALSE;
-    sql_bind_text(&sql, name_of(role_names, G_N_ELEMENTS(role_names), role));
+    sql_bind_text(&sql, name_of(sql_role_names, SQL_N_ROLES, role));
     return next_job(&sql, ret_job, error);
 }
 

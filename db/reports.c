@@ -11,12 +11,6 @@ static const char *const state_names[REPORT_N_STATES] = {
     [REPORT_SUPERSEDED] = "superseded",
 };
 
-static const char *const role_names[] = {
-    [JOB_ACTIVE] = "active",
-    [JOB_WAITS] = "waits",
-    [JOB_ENDED] = "ended",
-};
-
 const char *report_state_name(ReportState state)
 {
     return (guint)state < REPORT_N_STATES ? state_names[state] : "unknown";
@@ -67,7 +61,7 @@ void report_free(Report *report)
 
 static void bind_report(Sql *sql, const Report *report)
 {
-    sql_bind_text(sql, role_names[report->role]);
+    sql_bind_text(sql, sql_role_names[report->role]);
     sql_bind_text(sql, report_state_name(report->state));
     sql_bind_text(sql, report->location);
     sql_bind_int(sql, report->start_ms);
@@ -92,7 +86,7 @@ static Report *read_report(Sql *sql)
     Report *report = report_new();
 
     report->id = sql_get_int(sql, 1, G_MAXINT64);
-    report->role = sql_get_name(sql, role_names, G_N_ELEMENTS(role_names));
+    report->role = sql_get_name(sql, sql_role_names, SQL_N_ROLES);
     report->state = sql_get_name(sql, state_names, REPORT_N_STATES);
     report->location = sql_get_text(sql, FALSE);
     report->start_ms = sql_get_int(sql, G_MININT64, G_MAXINT64);
@@ -180,7 +174,7 @@ gboolean reports_load(Store *store, JobRole role, Report **ret_report, GError **
                   "SELECT id, " COLUMNS " FROM reports WHERE role = ? ORDER BY id DESC LIMIT 1",
                   error))
         return FALSE;
-    sql_bind_text(&sql, role_names[role]);
+    sql_bind_text(&sql, sql_role_names[role]);
     if (!sql_step(&sql, &row, error))
         return FALSE;
     if (row)

@@ -73,6 +73,9 @@ gint64 sql_get_int(Sql *sql, gint64 least, gint64 most);
 char *sql_get_text(Sql *sql, gboolean may_be_null);
 /* The text's place in `names`; one that is not there damages the row. */
 int sql_get_name(Sql *sql, const char *const *names, int n_names);
+/* Of JobRole (db/jobs.h), which reports have as well; in jobs.c. */
+#define SQL_N_ROLES 3
+extern const char *const sql_role_names[SQL_N_ROLES];
 /* For what only the caller can judge: the column just read is damaged. */
 void sql_mark_damaged(Sql *sql);
 /* STORE_ERROR_CORRUPT when anything read from this row was damaged. */

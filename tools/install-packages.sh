@@ -7,7 +7,7 @@ set -euo pipefail
 build=(gcc libc6-dev make git pkg-config libglib2.0-dev libwebsockets-dev libwebsockets-evlib-glib libjansson-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev)
 demo=(rauc squashfs-tools dbus libglib2.0-bin openssl util-linux python3)
 servers=(nginx python3-pyftpdlib python3-openssl vsftpd openssh-server openssh-sftp-server)
-tests=("${demo[@]}" "${servers[@]}" casync check curl faketime iproute2 patch python3-pytest python3-pytest-xdist python3-jsonschema xz-utils)
+tests=("${demo[@]}" "${servers[@]}" ca-certificates casync check curl faketime iproute2 patch python3-pytest python3-pytest-xdist python3-jsonschema xz-utils)
 bench=("${demo[@]}" curl nginx strace time)
 guest=(user-mode-linux mmdebstrap debian-archive-keyring kmod)
 lint=(clang clang-format clang-tidy cppcheck shellcheck codespell check)

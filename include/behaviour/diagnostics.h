@@ -17,7 +17,8 @@
 #include "db/reports.h"
 #include "db/store.h"
 
-#define DIAGNOSTICS_MAX_INTERRUPTIONS 5 /* that are not charged */
+#define DIAGNOSTICS_MAX_INTERRUPTIONS 5         /* that are not charged */
+#define DIAGNOSTICS_SUFFIX            ".tar.gz" /* of an archive */
 #define DIAGNOSTICS_NOTE_SUFFIX       ".report"
 
 typedef struct {

@@ -6,14 +6,13 @@
 #include "src/agent/agent_internal.h"
 
 #include <glib-unix.h>
-#include <string.h>
 
 #include "adapter/boot.h"
 #include "adapter/systemd.h"
 #include "agent/commands.h"
 #include "db/values.h"
 
-static void show(Agent *agent)
+void agent_show(Agent *agent)
 {
     g_autofree char *line = agent_status_line(agent);
 
@@ -28,7 +27,7 @@ static void on_rauc_presence(RaucPresence presence, gpointer user_data)
     Agent *agent = user_data;
 
     firmware_rauc_presence(agent->firmware, presence);
-    show(agent);
+    agent_show(agent);
 }
 
 static void on_rauc_progress(int percent, const char *message, gpointer user_data)
@@ -60,7 +59,7 @@ static void on_firmware_changed(gpointer user_data)
     Agent *agent = user_data;
 
     serve_reset(agent);
-    show(agent);
+    agent_show(agent);
 }
 
 static void on_firmware_outbox(gpointer user_data)
@@ -135,17 +134,6 @@ static void on_reboot_allowed(gpointer user_data)
 
 /* ------------------------------------------------------------------------------------------------------------ session */
 
-static gboolean on_send(const char *text, gpointer user_data)
-{
-    Agent *agent = user_data;
-
-    if (!agent->ws || !ws_client_send(agent->ws, text))
-        return FALSE;
-    if (agent->frames)
-        frames_add(agent->frames, TRUE, text, strlen(text));
-    return TRUE;
-}
-
 static void keep_csms_time(Agent *agent, gint64 csms_ms)
 {
     g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, csms_ms);
@@ -183,7 +171,7 @@ static void on_registration(OcppRegistrationStatus status, gpointer user_data)
 
     if (status == OCPP_REGISTRATION_ACCEPTED || status == OCPP_REGISTRATION_PENDING)
         health_checks_csms(agent->health);
-    show(agent);
+    agent_show(agent);
 }
 
 static gboolean on_update_firmware(const SessionUpdateFirmware *request, gpointer user_data,
@@ -225,60 +213,6 @@ static void on_outbox(guint rows, gpointer user_data)
     Agent *agent = user_data;
 
     reboot_set_outbox(agent->reboot, rows);
-}
-
-static void on_ping_interval(guint seconds, gpointer user_data)
-{
-    Agent *agent = user_data;
-
-    if (agent->ws)
-        ws_client_set_ping_interval(agent->ws, seconds);
-}
-
-/* --------------------------------------------------------------------------------------------------------- connection */
-
-static void on_connected(gpointer user_data)
-{
-    Agent *agent = user_data;
-
-    g_clear_pointer(&agent->link_trouble, g_free);
-    g_message("connected to %s as %s", agent->settings->url, agent->settings->identity);
-    session_connected(agent->session);
-    show(agent);
-}
-
-static void on_message(const char *text, gsize length, gpointer user_data)
-{
-    Agent *agent = user_data;
-
-    if (agent->frames)
-        frames_add(agent->frames, FALSE, text, length);
-    session_message(agent->session, text, length);
-}
-
-static void keep_trouble(Agent *agent, const char *why)
-{
-    g_free(agent->link_trouble);
-    agent->link_trouble = g_strdup(why);
-}
-
-static void on_disconnected(const char *why, gpointer user_data)
-{
-    Agent *agent = user_data;
-
-    keep_trouble(agent, why);
-    g_message("connection to the CSMS ended: %s", why);
-    session_disconnected(agent->session);
-    show(agent);
-}
-
-static void on_failed(const char *why, gint64 retry_ms, gpointer user_data)
-{
-    Agent *agent = user_data;
-
-    keep_trouble(agent, why);
-    g_warning("cannot connect to %s: %s; next try in %.1f s", agent->settings->url, why,
-              (double)retry_ms / 1000.0);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ control */
@@ -344,7 +278,7 @@ static void on_inhibitors(gpointer user_data)
     g_autofree char *who = control_inhibitors(agent->control);
 
     reboot_set_inhibitors(agent->reboot, who);
-    show(agent);
+    agent_show(agent);
 }
 
 /* ----------------------------------------------------------------------------------------------------- making the parts */
@@ -455,7 +389,7 @@ static void make_firmware(Agent *agent)
 
 static void make_session(Agent *agent)
 {
-    static const SessionEvents EVENTS = {.send = on_send,
+    static const SessionEvents EVENTS = {.send = agent_send,
                                          .registration = on_registration,
                                          .csms_time = on_csms_time,
                                          .update_firmware = on_update_firmware,
@@ -464,7 +398,7 @@ static void make_session(Agent *agent)
                                          .diagnostics_status = agent_diagnostics_status,
                                          .reset = on_reset,
                                          .outbox = on_outbox,
-                                         .ping_interval = on_ping_interval};
+                                         .ping_interval = agent_set_ping_interval};
     const Settings *settings = agent->settings;
     SessionConfig config = {
         .vendor = settings->vendor,
@@ -479,36 +413,6 @@ static void make_session(Agent *agent)
     };
 
     agent->session = session_new(&config, agent->store, agent->clock, &EVENTS, agent);
-}
-
-static gboolean make_connection(Agent *agent, GError **error)
-{
-    static const WsClientEvents EVENTS = {.connected = on_connected,
-                                          .message = on_message,
-                                          .disconnected = on_disconnected,
-                                          .failed = on_failed};
-    const Settings *settings = agent->settings;
-    TlsConfig tls = {.ca_file = settings->ca_file,
-                     .client_cert_file = settings->client_cert_file,
-                     .client_key_file = settings->client_key_file};
-    WsClientConfig config = {.url = settings->url,
-                             .identity = settings->identity,
-                             .authorization_key =
-                                 settings->security_profile == 1 || settings->security_profile == 2
-                                     ? settings->authorization_key
-                                     : NULL,
-                             .ping_interval_s = session_ping_interval(agent->session),
-                             .max_message_bytes = (gsize)settings->max_message_bytes};
-
-    g_clear_pointer(&agent->tls, tls_free);
-    if (settings->security_profile >= 2) {
-        agent->tls = tls_new(&tls, error);
-        if (!agent->tls)
-            return FALSE;
-        tls_set_not_before(agent->tls, agent->kept_csms_ms);
-    }
-    agent->ws = ws_client_new(&config, agent->tls, agent->clock, &EVENTS, agent, error);
-    return agent->ws != NULL;
 }
 
 static void load_confirmation(Agent *agent)
@@ -596,23 +500,6 @@ static void feed_watchdog(gpointer user_data)
                     agent);
 }
 
-/* Certificates that a new firmware broke must not keep the agent from giving that firmware up: without a connection its
- * health check fails, and the old slot comes back. */
-static void connect_to_csms(gpointer user_data)
-{
-    Agent *agent = user_data;
-    g_autoptr(GError) error = NULL;
-
-    if (make_connection(agent, &error)) {
-        ws_client_start(agent->ws);
-        return;
-    }
-    keep_trouble(agent, error->message);
-    g_critical("no connection to the CSMS is possible: %s; it is tried again in %d s",
-               error->message, AGENT_CONNECT_RETRY_MS / 1000);
-    clock_timer_set(agent->clock, &agent->connect, AGENT_CONNECT_RETRY_MS, connect_to_csms, agent);
-}
-
 static gboolean start(Agent *agent, GError **error)
 {
     agent->boot_id = boot_id_read(agent->settings->boot_id_file, error);
@@ -624,7 +511,7 @@ static gboolean start(Agent *agent, GError **error)
         reboot_await_holders(agent->reboot);
     diagnostics_start(agent->diagnostics);
     session_outbox_changed(agent->session);
-    connect_to_csms(agent);
+    agent_connect(agent);
     if (systemd_watchdog_interval_ms() > 0)
         feed_watchdog(agent);
     systemd_notify("READY=1");

@@ -7,13 +7,13 @@
 
 #include <glib/gstdio.h>
 
+#include "agent/diagnostics_child.h"
 #include "agent/show.h"
 #include "db/outbox.h"
 #include "ocpp/datetime.h"
 
 #define REPORT_HISTORY 1000 /* steps */
 #define FRAMES_FILE    "frames.txt"
-#define OWN_PROGRAM    "/proc/self/exe" /* also when an update has replaced the file meanwhile */
 
 static char *outbox_text(Agent *agent)
 {
@@ -60,45 +60,23 @@ GVariant *agent_report(Agent *agent)
 
 /* ------------------------------------------------------------------------------------------------------------- the child */
 
-/* The child reads it and removes it. */
-static gboolean leave_report(Agent *agent, const char *path, GError **error)
+static char *date_of(gint64 ms)
 {
-    g_autoptr(GVariant) report = g_variant_ref_sink(agent_report(agent));
-
-    return g_file_set_contents_full(path, g_variant_get_data(report),
-                                    (gssize)g_variant_get_size(report),
-                                    G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
-}
-
-static void add_time(GPtrArray *argv, const char *option, gint64 ms)
-{
-    if (ms == G_MININT64 || ms == G_MAXINT64)
-        return;
-    g_ptr_array_add(argv, g_strdup(option));
-    g_ptr_array_add(argv, ocpp_datetime_format(ms));
+    return ms == G_MININT64 || ms == G_MAXINT64 ? NULL : ocpp_datetime_format(ms);
 }
 
 static char **on_collect(const char *path, gint64 from_ms, gint64 to_ms, gpointer user_data,
                          GError **error)
 {
     Agent *agent = user_data;
-    g_autofree char *report = g_strconcat(path, DIAGNOSTICS_NOTE_SUFFIX, NULL);
-    GPtrArray *argv;
+    g_autofree char *note = g_strconcat(path, DIAGNOSTICS_NOTE_SUFFIX, NULL);
+    g_autofree char *from = date_of(from_ms);
+    g_autofree char *to = date_of(to_ms);
+    DiagnosticsChild child = {agent->config_file, note, from, to, path};
 
-    if (!leave_report(agent, report, error))
+    if (!diagnostics_child_leave_note(note, agent_report(agent), error))
         return NULL;
-    argv = g_ptr_array_new();
-    g_ptr_array_add(argv, g_strdup(OWN_PROGRAM));
-    g_ptr_array_add(argv, g_strdup("--config"));
-    g_ptr_array_add(argv, g_strdup(agent->config_file));
-    g_ptr_array_add(argv, g_strdup("diagnostics"));
-    g_ptr_array_add(argv, g_strdup("--report"));
-    g_ptr_array_add(argv, g_steal_pointer(&report));
-    add_time(argv, "--from", from_ms);
-    add_time(argv, "--to", to_ms);
-    g_ptr_array_add(argv, g_strdup(path));
-    g_ptr_array_add(argv, NULL);
-    return (char **)g_ptr_array_free(argv, FALSE);
+    return diagnostics_child_command(&child);
 }
 
 static void on_changed(gpointer user_data)

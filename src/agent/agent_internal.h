@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What agent.c (wiring), agent_status.c (what people are shown) and agent_diagnostics.c share.
+ * What agent.c (wiring), agent_connection.c, agent_diagnostics.c and agent_status.c (what people are shown) share.
  */
 #pragma once
 
@@ -55,6 +55,13 @@ typedef struct {
 GVariant *agent_status(Agent *agent);               /* floating a{sv} */
 GVariant *agent_history(Agent *agent, guint limit); /* floating aa{sv} */
 char *agent_status_line(Agent *agent);              /* for systemd; g_free() */
+
+void agent_show(Agent *agent); /* the status has changed */
+
+/* agent_connection.c */
+void agent_connect(gpointer user_data); /* an Agent; tried again by itself */
+gboolean agent_send(const char *text, gpointer user_data);
+void agent_set_ping_interval(guint seconds, gpointer user_data);
 
 /* Connections as [download] has them, but for the rate. */
 Transfers *agent_make_transfers(Agent *agent, gint64 rate_limit);

@@ -12,16 +12,14 @@
 #include "adapter/collector.h"
 #include "agent/client.h"
 #include "agent/commands_parts.h"
+#include "agent/diagnostics_child.h"
 #include "agent/settings.h"
 #include "behaviour/diagnostics.h"
 #include "ocpp/datetime.h"
 
-#define NICE        10 /* the charging stack comes first */
-#define MAX_NETRC   65536
-#define SECRET_MIN  4 /* characters; a shorter word would blacken the text and hide nothing */
-#define REPORT_TYPE "a{ss}"
-#define OWN_PROGRAM "/proc/self/exe"
-#define SUFFIX      ".tar.gz"
+#define NICE       10 /* the charging stack comes first */
+#define MAX_NETRC  65536
+#define SECRET_MIN 4 /* characters; a shorter word would blacken the text and hide nothing */
 
 /* --- secrets: words that must not be in the archive --- */
 
@@ -84,76 +82,28 @@ static GPtrArray *secrets_of(const Settings *settings)
 
 /* --- what the agent knows --- */
 
-static GVariant *trouble_report(const char *why)
-{
-    GVariantBuilder builder;
-
-    g_variant_builder_init(&builder, G_VARIANT_TYPE(REPORT_TYPE));
-    g_variant_builder_add(&builder, "{ss}", "agent/missing.txt", why);
-    return g_variant_ref_sink(g_variant_builder_end(&builder));
-}
-
-static gboolean leave_report(const char *path, GError **error)
-{
-    g_autoptr(GError) trouble = NULL;
-    g_autoptr(Client) client = client_new(&trouble);
-    g_autoptr(GVariant) report = client ? client_report(client, &trouble) : NULL;
-
-    if (!report)
-        report = trouble_report(trouble->message);
-    return g_file_set_contents_full(path, g_variant_get_data(report),
-                                    (gssize)g_variant_get_size(report), G_FILE_SET_CONTENTS_NONE,
-                                    0600, error);
-}
-
-/* For a person: the report is asked for first, and then this program begins anew, as it does for the agent.  GDBus leaves threads
- * behind, and signals and children are the collector's only where there is one thread. */
+/* For a person: the agent is asked first, and then this program begins anew, as it does for the agent.  GDBus leaves threads behind,
+ * and signals and children are the collector's only where there is one thread. */
 static int begin_anew(const CommandOptions *options, const char *output)
 {
-    g_autofree char *report = g_strconcat(output, DIAGNOSTICS_NOTE_SUFFIX, NULL);
-    g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    g_autoptr(GError) error = NULL;
-    const char *const all[] = {OWN_PROGRAM, "--config", options->config, "diagnostics", "--report",
-                               report,      NULL};
+    g_autofree char *note = g_strconcat(output, DIAGNOSTICS_NOTE_SUFFIX, NULL);
+    DiagnosticsChild child = {options->config, note, options->from, options->to, output};
+    g_autoptr(GError) trouble = NULL, error = NULL;
+    g_autoptr(Client) client = client_new(&trouble);
+    g_autoptr(GVariant) texts = client ? client_report(client, &trouble) : NULL;
+    g_auto(GStrv) argv = diagnostics_child_command(&child);
 
-    if (!leave_report(report, &error))
+    if (!diagnostics_child_leave_note(
+            note, texts ? texts : diagnostics_child_no_texts(trouble->message), &error))
         return commands_fail(error);
-    for (guint i = 0; all[i]; i++)
-        g_ptr_array_add(argv, (char *)all[i]);
-    if (options->from) {
-        g_ptr_array_add(argv, (char *)"--from");
-        g_ptr_array_add(argv, options->from);
-    }
-    if (options->to) {
-        g_ptr_array_add(argv, (char *)"--to");
-        g_ptr_array_add(argv, options->to);
-    }
-    g_ptr_array_add(argv, (char *)"--");
-    g_ptr_array_add(argv, (char *)output);
-    g_ptr_array_add(argv, NULL);
-    execv(OWN_PROGRAM, (char **)argv->pdata);
+    execv(argv[0], argv);
     g_set_error(&error, G_FILE_ERROR, g_file_error_from_errno(errno), "cannot begin: %s",
                 g_strerror(errno));
-    unlink(report);
+    unlink(note);
     return commands_fail(error);
 }
 
-/* What was left is removed. */
-static GVariant *read_report(const char *path)
-{
-    g_autofree char *data = NULL;
-    g_autoptr(GBytes) bytes = NULL;
-    g_autoptr(GError) error = NULL;
-    gsize length;
-
-    if (!g_file_get_contents(path, &data, &length, &error))
-        return trouble_report(error->message);
-    unlink(path);
-    bytes = g_bytes_new_take(g_steal_pointer(&data), length);
-    return g_variant_ref_sink(g_variant_new_from_bytes(G_VARIANT_TYPE(REPORT_TYPE), bytes, FALSE));
-}
-
-static GArray *texts_of(GVariant *report, const char *settings)
+static GArray *texts_of(GVariant *note, const char *settings)
 {
     GArray *texts = g_array_new(FALSE, FALSE, sizeof(CollectorText));
     CollectorText own = {.name = "agent/settings.conf", .text = settings};
@@ -161,7 +111,7 @@ static GArray *texts_of(GVariant *report, const char *settings)
     const char *name, *text;
 
     g_array_append_val(texts, own);
-    g_variant_iter_init(&iter, report);
+    g_variant_iter_init(&iter, note);
     while (g_variant_iter_next(&iter, "{&s&s}", &name, &text)) {
         CollectorText entry = {.name = name, .text = text};
 
@@ -180,9 +130,9 @@ static gboolean parse_date(const char *text, gint64 *ret_ms)
 static int collect(const CommandOptions *options, Settings *settings, CollectorConfig *config)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) report = read_report(options->report);
+    g_autoptr(GVariant) note = diagnostics_child_take_note(options->report);
     g_autofree char *text = settings_text(settings);
-    g_autoptr(GArray) texts = texts_of(report, text);
+    g_autoptr(GArray) texts = texts_of(note, text);
     g_autoptr(GPtrArray) secrets = secrets_of(settings);
     g_autofree char *folder = g_path_get_dirname(config->output);
 
@@ -217,7 +167,7 @@ int commands_diagnostics(const CommandOptions *options)
     if (!settings)
         return EXIT_USAGE;
     g_autofree char *file = diagnostics_file_name(settings->identity, g_get_real_time() / 1000);
-    g_autofree char *name = g_strndup(file, strlen(file) - strlen(SUFFIX));
+    g_autofree char *name = g_strndup(file, strlen(file) - strlen(DIAGNOSTICS_SUFFIX));
     config.output = arguments[0] ? arguments[0] : file;
     config.name = name;
     if (!options->report)

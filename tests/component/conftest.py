@@ -9,8 +9,9 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tools"), str(TOP / "tests")]
 
-from charger import Charger  # noqa: E402  (needs the paths above)
+from charger import BUILD, Charger  # noqa: E402  (needs the paths above)
 from schemas import check_frames  # noqa: E402
+from simdevice import fixtures  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -53,3 +54,9 @@ def health(tmp_path):
     folder = tmp_path / "health.d"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def pki():
+    """The folder of throw-away keys and certificates."""
+    return fixtures.pki(BUILD)

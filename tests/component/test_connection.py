@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from charger import BUILD, wait_until
+from charger import wait_until
 from otherclock import clock_at
-from simdevice import MockCsms, fixtures
+from simdevice import MockCsms
 from stages import NOW, STARTED, wait_control, wait_up
 
 # The specification's own example (W, A00): identity, key, and what stands in the header.
@@ -23,11 +23,6 @@ SPEC_HEADER = "Basic QUwxMDAwOgABAgMEBQYH////////////////"
 WORKS = {"configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "300"}]}
 # csms.crt begins in 2020; a charger whose clock says 1970 gets there by its build time or what it last heard.
 TLS_FAILED = "cannot connect to wss://127.0.0.1"
-
-
-@pytest.fixture(scope="module")
-def pki():
-    return fixtures.pki(BUILD)
 
 
 def power_on(charger):

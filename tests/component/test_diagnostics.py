@@ -161,7 +161,7 @@ def test_quota(make_charger, tmp_path):
     charger = charger_that(make_charger, sources=big_source(tmp_path, 1 << 20), rate_limit="4M")
     with Ftp(tmp_path / "server", uploads=True, quota=100000) as server:
         ask(charger, server.incoming_url(), "retries=1 interval=0")
-        expect_failed(charger, 2, "")
+        expect_failed(charger, 2, "")      # the words: test_uploads.py; the server's hanging up may be quicker than them
 
 
 @pytest.mark.parametrize("location, attempts, words", [

@@ -15,11 +15,6 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module")
-def pki():
-    return fixtures.pki(BUILD)
-
-
 def publish(server, version="2.0.0"):
     return server.publish(fixtures.bundle(BUILD, version).path, f"{version}.raucb")
 

@@ -10,20 +10,15 @@ import time
 
 import pytest
 
+from fetching import USER
 from servers import Ftp, Link, Nginx, Sftp, Tls, Vsftpd, base
-from simdevice import fixtures, wait_until
+from simdevice import wait_until
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
-USER = ("charger", "p:w@d/ 100%")
 SIZE = 1_500_000
 # What curl's exit codes say.
 REFUSED, CUT_SHORT, HTTP_ERROR, TIMEOUT, NO_REST = 7, 18, 22, 28, 31
 TLS_FAILED, RESET, CERTIFICATE, LOGIN = 35, 56, 60, 67
-
-
-@pytest.fixture(scope="module")
-def pki():
-    return fixtures.pki(BUILD)
 
 
 @pytest.fixture

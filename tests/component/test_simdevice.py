@@ -22,11 +22,6 @@ BUILD = TOP / "build"
 
 
 @pytest.fixture
-def pki():
-    return fixtures.pki(BUILD)
-
-
-@pytest.fixture
 def bundle():
     return fixtures.bundle(BUILD, "2.0.0")
 

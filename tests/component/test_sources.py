@@ -12,7 +12,7 @@ import pytest
 from charger import BUILD
 from fetching import USER, ask, ca_file, charger_that, events, in_spool, reasons
 from servers import Ftp, Nginx, Sftp, Tls, Vsftpd
-from simdevice import fixtures, wait_until
+from simdevice import fixtures
 
 TABLE = pathlib.Path(__file__).resolve().parents[2] / "src" / "adapter" / "README.md"
 FORMATS = ["plain", "verity", "casync"]

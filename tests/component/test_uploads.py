@@ -9,22 +9,17 @@ import time
 
 import pytest
 
+from fetching import USER
 from servers import Ftp, Link, Nginx, Receiver, Sftp, Tls, Vsftpd, base
-from simdevice import fixtures, wait_until
+from simdevice import wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
 PROGRAM = os.environ.get("UPLOAD_FILE") or str(BUILD / "asan" / "tests" / "upload_file")
-USER = ("charger", "p:w@d/ 100%")
 SECRETS = ["p:w@d", "p%3Aw%40d"]
 SIZE = 1_500_000
 BLOCKED_MS = 1900           # the loop's longest standstill, on a busy machine; libcurl alone would block for longer
 NETWORK, SERVER, REFUSED, TLS, URL, _, _, PROTOCOL, _, LOCAL = range(10)
-
-
-@pytest.fixture(scope="module")
-def pki():
-    return fixtures.pki(BUILD)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@
 #include "adapter/command.h"
 #include "behaviour/diagnostics.h"
 
-#define DIAGNOSTICS_SUFFIX         ".tar.gz"
 #define DIAGNOSTICS_PREFIX         "diagnostics-" /* of the archives in the spool */
 #define DIAGNOSTICS_MAX_IDENTITY   64             /* characters of it in a name */
 #define DIAGNOSTICS_MAX_NAME       255            /* characters of fileName */
