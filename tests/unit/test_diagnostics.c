@@ -9,7 +9,7 @@
 #include "behaviour/diagnostics.h"
 
 #define WALL_MS G_GINT64_CONSTANT(1800000000000)
-#define SECOND  1000
+#define SECOND  G_GINT64_CONSTANT(1000)
 #define HOUR    (3600 * SECOND)
 
 static struct _Upload {
