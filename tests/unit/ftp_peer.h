@@ -7,27 +7,18 @@
  */
 #pragma once
 
-#include <arpa/inet.h>
-#include <check.h>
-#include <gio/gio.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "threaded_server.h"
 
 #define FTP_PEER_USER     "charger"
 #define FTP_PEER_PASSWORD "s3cret"
 
 typedef struct {
-    int listener;
-    guint16 port;
-    GThread *thread;
-    GMutex lock;        /* of all that follows */
-    GHashTable *files;  /* name -> GBytes* */
-    GPtrArray *workers; /* GThread* */
-    GArray *sockets;    /* int; shut down, and closed at the end */
-    GString *requests;  /* "NAME OFFSET" and a newline each */
-    guint count;        /* of them */
+    ThreadedServer server; /* its lock is of all that follows, too */
+    GHashTable *files;     /* name -> GBytes* */
+    GString *requests;     /* "NAME OFFSET" and a newline each */
+    guint count;           /* of them */
     guint logins, sessions, most_sessions;
     gint64 cut_after; /* bytes of a file until its connections are cut, once; -1: never */
     gboolean gone;    /* every connection is cut at once */
@@ -38,31 +29,6 @@ typedef struct {
     int control, passive; /* -1: none */
     gint64 rest;
 } FtpSession;
-
-static inline int ftp_peer_listen(guint16 *ret_port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, 16) < 0)
-        return -1;
-    getsockname(fd, (struct sockaddr *)&address, &length);
-    *ret_port = ntohs(address.sin_port);
-    return fd;
-}
-
-static inline gboolean ftp_peer_send(int fd, const void *data, gsize size)
-{
-    for (gsize sent = 0; sent < size;) {
-        gssize n = send(fd, (const char *)data + sent, size - sent, MSG_NOSIGNAL);
-
-        if (n <= 0)
-            return FALSE;
-        sent += (gsize)n;
-    }
-    return TRUE;
-}
 
 G_GNUC_PRINTF(2, 3)
 static inline gboolean ftp_peer_say(const FtpSession *session, const char *format, ...)
@@ -75,7 +41,7 @@ static inline gboolean ftp_peer_say(const FtpSession *session, const char *forma
     text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
     line = g_strconcat(text, "\r\n", NULL);
-    return ftp_peer_send(session->control, line, strlen(line));
+    return threaded_server_send(session->control, line, strlen(line));
 }
 
 /* Without its end; NULL: the client went away. */
@@ -92,26 +58,19 @@ static inline char *ftp_peer_read(const FtpSession *session)
     return NULL;
 }
 
-static inline void ftp_peer_keep(FtpPeer *peer, int fd)
-{
-    g_mutex_lock(&peer->lock);
-    g_array_append_val(peer->sockets, fd);
-    g_mutex_unlock(&peer->lock);
-}
-
 /* How many bytes are to be sent, and notes what was asked. */
 static inline gint64 ftp_peer_note(FtpPeer *peer, const char *name, gint64 rest, gint64 size)
 {
     gint64 length = size - rest;
 
-    g_mutex_lock(&peer->lock);
+    g_mutex_lock(&peer->server.lock);
     peer->count++;
     g_string_append_printf(peer->requests, "%s %" G_GINT64_FORMAT "\n", name, rest);
     if (peer->cut_after >= 0 && peer->cut_after < length) {
         length = peer->cut_after;
         peer->cut_after = -1;
     }
-    g_mutex_unlock(&peer->lock);
+    g_mutex_unlock(&peer->server.lock);
     return length;
 }
 
@@ -124,9 +83,9 @@ static inline gboolean ftp_peer_retrieve(FtpSession *session, const char *name, 
     gint64 length = ftp_peer_note(session->peer, name, session->rest, (gint64)size);
     gboolean sent;
 
-    ftp_peer_keep(session->peer, fd);
+    threaded_server_keep(&session->peer->server, fd);
     ftp_peer_say(session, "150 here it comes");
-    sent = ftp_peer_send(fd, bytes + session->rest, (gsize)length);
+    sent = threaded_server_send(fd, bytes + session->rest, (gsize)length);
     shutdown(fd, SHUT_RDWR);
     if (length < (gint64)size - session->rest)
         return FALSE;
@@ -139,11 +98,11 @@ static inline gboolean ftp_peer_of_file(FtpSession *session, const char *verb, c
     FtpPeer *peer = session->peer;
     g_autoptr(GBytes) file = NULL;
 
-    g_mutex_lock(&peer->lock);
+    g_mutex_lock(&peer->server.lock);
     file = g_hash_table_lookup(peer->files, name);
     if (file)
         g_bytes_ref(file);
-    g_mutex_unlock(&peer->lock);
+    g_mutex_unlock(&peer->server.lock);
     if (!file)
         return ftp_peer_say(session, "550 no such file");
     if (g_str_equal(verb, "SIZE"))
@@ -159,9 +118,9 @@ static inline gboolean ftp_peer_log_in(FtpSession *session, const char *password
 
     if (!g_str_equal(password, FTP_PEER_PASSWORD))
         return ftp_peer_say(session, "530 no");
-    g_mutex_lock(&peer->lock);
+    g_mutex_lock(&peer->server.lock);
     peer->logins++;
-    g_mutex_unlock(&peer->lock);
+    g_mutex_unlock(&peer->server.lock);
     return ftp_peer_say(session, "230 welcome");
 }
 
@@ -169,8 +128,8 @@ static inline gboolean ftp_peer_listen_for_data(FtpSession *session)
 {
     guint16 port = 0;
 
-    session->passive = ftp_peer_listen(&port);
-    ftp_peer_keep(session->peer, session->passive);
+    session->passive = threaded_server_listen(&port);
+    threaded_server_keep(&session->peer->server, session->passive);
     return ftp_peer_say(session, "229 come (|||%u|)", port);
 }
 
@@ -200,99 +159,70 @@ static inline gboolean ftp_peer_obey(FtpSession *session, const char *verb, cons
 
 static inline void ftp_peer_count_session(FtpPeer *peer, gint more)
 {
-    g_mutex_lock(&peer->lock);
+    g_mutex_lock(&peer->server.lock);
     peer->sessions = (guint)((gint)peer->sessions + more);
     peer->most_sessions = MAX(peer->most_sessions, peer->sessions);
-    g_mutex_unlock(&peer->lock);
+    g_mutex_unlock(&peer->server.lock);
 }
 
-static inline gpointer ftp_peer_work(gpointer user_data)
+static inline gboolean ftp_peer_is_gone(FtpPeer *peer)
 {
-    g_autofree FtpSession *session = user_data;
-    gboolean goes_on = ftp_peer_say(session, "220 hello");
+    g_mutex_lock(&peer->server.lock);
+    gboolean gone = peer->gone;
+    g_mutex_unlock(&peer->server.lock);
+    return gone;
+}
 
+static inline void ftp_peer_serve(int fd, gpointer user_data)
+{
+    FtpPeer *peer = user_data;
+    FtpSession session = {.peer = peer, .control = fd, .passive = -1};
+    gboolean goes_on;
+
+    ftp_peer_count_session(peer, 1);
+    goes_on = !ftp_peer_is_gone(peer) && ftp_peer_say(&session, "220 hello");
     while (goes_on) {
-        g_autofree char *line = ftp_peer_read(session);
+        g_autofree char *line = ftp_peer_read(&session);
         char *argument = line ? strchr(line, ' ') : NULL;
 
         if (!line)
             break;
         if (argument)
             *argument++ = '\0';
-        goes_on = ftp_peer_obey(session, line, argument ? argument : "");
+        goes_on = ftp_peer_obey(&session, line, argument ? argument : "");
     }
-    ftp_peer_count_session(session->peer, -1);
-    shutdown(session->control, SHUT_RDWR);
-    return NULL;
-}
-
-static inline gpointer ftp_peer_accept(gpointer user_data)
-{
-    FtpPeer *peer = user_data;
-    int fd;
-
-    while ((fd = accept(peer->listener, NULL, NULL)) >= 0) {
-        FtpSession *session = g_new0(FtpSession, 1);
-        int on = 1;
-
-        *session = (FtpSession){.peer = peer, .control = fd, .passive = -1};
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        ftp_peer_keep(peer, fd);
-        ftp_peer_count_session(peer, 1);
-        g_mutex_lock(&peer->lock);
-        if (peer->gone)
-            shutdown(fd, SHUT_RDWR);
-        g_ptr_array_add(peer->workers, g_thread_new("ftp", ftp_peer_work, session));
-        g_mutex_unlock(&peer->lock);
-    }
-    return NULL;
+    ftp_peer_count_session(peer, -1);
 }
 
 static inline void ftp_peer_start(FtpPeer *peer)
 {
     *peer = (FtpPeer){.cut_after = -1};
-    g_mutex_init(&peer->lock);
     peer->files =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_bytes_unref);
-    peer->workers = g_ptr_array_new();
-    peer->sockets = g_array_new(FALSE, FALSE, sizeof(int));
     peer->requests = g_string_new(NULL);
-    peer->listener = ftp_peer_listen(&peer->port);
-    ck_assert_int_ge(peer->listener, 0);
-    peer->thread = g_thread_new("ftp", ftp_peer_accept, peer);
+    threaded_server_start(&peer->server, ftp_peer_serve, peer);
 }
 
 /* Everything that is open is cut; `gone`: and what comes. */
 static inline void ftp_peer_cut(FtpPeer *peer, gboolean gone)
 {
-    g_mutex_lock(&peer->lock);
+    g_mutex_lock(&peer->server.lock);
     peer->gone = gone;
-    for (guint i = 0; i < peer->sockets->len; i++)
-        shutdown(g_array_index(peer->sockets, int, i), SHUT_RDWR);
-    g_mutex_unlock(&peer->lock);
+    g_mutex_unlock(&peer->server.lock);
+    threaded_server_cut(&peer->server);
 }
 
 static inline guint ftp_peer_count(FtpPeer *peer)
 {
-    g_mutex_lock(&peer->lock);
+    g_mutex_lock(&peer->server.lock);
     guint count = peer->count;
-    g_mutex_unlock(&peer->lock);
+    g_mutex_unlock(&peer->server.lock);
     return count;
 }
 
 static inline void ftp_peer_end(FtpPeer *peer)
 {
-    shutdown(peer->listener, SHUT_RDWR);
-    g_thread_join(peer->thread);
-    ftp_peer_cut(peer, TRUE);
-    for (guint i = 0; i < peer->workers->len; i++)
-        g_thread_join(g_ptr_array_index(peer->workers, i));
-    for (guint i = 0; i < peer->sockets->len; i++)
-        close(g_array_index(peer->sockets, int, i));
-    close(peer->listener);
-    g_ptr_array_unref(peer->workers);
-    g_array_unref(peer->sockets);
+    threaded_server_end(&peer->server);
     g_hash_table_unref(peer->files);
     g_string_free(peer->requests, TRUE);
-    g_mutex_clear(&peer->lock);
 }

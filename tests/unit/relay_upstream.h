@@ -6,12 +6,9 @@
 #pragma once
 
 #include "loop_fixture.h"
+#include "threaded_server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/socket.h>
 
 /* ---- the server ---- */
 
@@ -24,10 +21,7 @@ typedef enum {
 } UpstreamMode;
 
 typedef struct {
-    int listener;
-    guint16 port;
-    GThread *thread;
-    GMutex lock; /* of all that follows */
+    ThreadedServer server; /* its lock is of all that follows, too */
     UpstreamMode mode;
     guint status;
     const guint8 *bytes;
@@ -38,27 +32,8 @@ typedef struct {
     gint64 sent;
     GString *ranges; /* of the requests, a line each */
     GString *paths;
-    GPtrArray *workers; /* GThread* */
-    GArray *sockets;    /* int */
-    GHashTable *files;  /* path -> GBytes*, besides the bundle */
+    GHashTable *files; /* path -> GBytes*, besides the bundle */
 } Upstream;
-
-typedef struct {
-    Upstream *upstream;
-    int fd;
-} UpstreamLink;
-
-static inline gboolean upstream_send(int fd, const void *data, gsize size)
-{
-    for (gsize sent = 0; sent < size;) {
-        gssize n = send(fd, (const char *)data + sent, size - sent, MSG_NOSIGNAL);
-
-        if (n <= 0)
-            return FALSE;
-        sent += (gsize)n;
-    }
-    return TRUE;
-}
 
 /* One head of a request, to be freed; NULL: the connection is gone. */
 static inline char *upstream_read_head(int fd)
@@ -108,7 +83,7 @@ static inline UpstreamAnswer upstream_judge(Upstream *upstream, const char *head
     const char *condition = strcasestr(head, "\r\nIf-Range: ");
     UpstreamAnswer answer = {0};
 
-    g_mutex_lock(&upstream->lock);
+    g_mutex_lock(&upstream->server.lock);
     upstream->requests++;
     g_string_append_printf(upstream->paths, "%s\n", path);
     answer.mode = upstream->mode;
@@ -125,7 +100,7 @@ static inline UpstreamAnswer upstream_judge(Upstream *upstream, const char *head
     if (answer.ranged)
         g_string_append_printf(upstream->ranges, "%" G_GINT64_FORMAT "-%" G_GINT64_FORMAT "\n",
                                answer.first, answer.last);
-    g_mutex_unlock(&upstream->lock);
+    g_mutex_unlock(&upstream->server.lock);
     if (condition != NULL && answer.etag != NULL &&
         !g_str_has_prefix(condition + strlen("\r\nIf-Range: "), answer.etag)) {
         answer.ranged = FALSE;
@@ -155,126 +130,77 @@ static inline gboolean upstream_answer(Upstream *upstream, int fd, const Upstrea
                                "/%" G_GSIZE_FORMAT "\r\n",
                                answer->first, answer->last, g_bytes_get_size(answer->body));
     g_string_append(head, "\r\n");
-    if (!upstream_send(fd, head->str, head->len))
+    if (!threaded_server_send(fd, head->str, head->len))
         return FALSE;
-    if (length > 0 &&
-        !upstream_send(fd, (const char *)g_bytes_get_data(answer->body, NULL) + answer->first,
-                       (gsize)send_length))
+    if (length > 0 && !threaded_server_send(
+                          fd, (const char *)g_bytes_get_data(answer->body, NULL) + answer->first,
+                          (gsize)send_length))
         return FALSE;
-    g_mutex_lock(&upstream->lock);
+    g_mutex_lock(&upstream->server.lock);
     upstream->sent += send_length;
-    g_mutex_unlock(&upstream->lock);
+    g_mutex_unlock(&upstream->server.lock);
     return send_length == length;
 }
 
-static inline gpointer upstream_work(gpointer user_data)
+static inline void upstream_serve(int fd, gpointer user_data)
 {
-    g_autofree UpstreamLink *link = user_data;
+    Upstream *upstream = user_data;
     gboolean more = TRUE;
 
     while (more) {
-        g_autofree char *head = upstream_read_head(link->fd);
+        g_autofree char *head = upstream_read_head(fd);
 
         if (head == NULL)
             break;
-        UpstreamAnswer answer = upstream_judge(link->upstream, head);
+        UpstreamAnswer answer = upstream_judge(upstream, head);
         if (answer.mode == UPSTREAM_HANGS) {
             char c = 0;
 
-            while (recv(link->fd, &c, 1, 0) == 1)
+            while (recv(fd, &c, 1, 0) == 1)
                 ;
         }
         more = answer.mode != UPSTREAM_IS_GONE && answer.mode != UPSTREAM_HANGS &&
-               upstream_answer(link->upstream, link->fd, &answer);
+               upstream_answer(upstream, fd, &answer);
         g_clear_pointer(&answer.body, g_bytes_unref);
         g_free(answer.etag);
-    }
-    shutdown(link->fd, SHUT_RDWR); /* closed by upstream_end() */
-    return NULL;
-}
-
-static inline gpointer upstream_listen(gpointer user_data)
-{
-    Upstream *upstream = user_data;
-
-    for (;;) {
-        int on = 1;
-        int fd = accept(upstream->listener, NULL, NULL);
-
-        if (fd < 0)
-            return NULL;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        UpstreamLink *link = g_new0(UpstreamLink, 1);
-        link->upstream = upstream;
-        link->fd = fd;
-        g_mutex_lock(&upstream->lock);
-        g_array_append_val(upstream->sockets, fd);
-        g_ptr_array_add(upstream->workers, g_thread_new("upstream", upstream_work, link));
-        g_mutex_unlock(&upstream->lock);
     }
 }
 
 static inline void upstream_start(Upstream *upstream, const guint8 *bytes, gsize size)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-
-    memset(upstream, 0, sizeof(*upstream));
-    g_mutex_init(&upstream->lock);
-    upstream->bytes = bytes;
-    upstream->size = size;
-    upstream->etag = "\"one\"";
-    upstream->cut_after = -1;
+    *upstream = (Upstream){.bytes = bytes, .size = size, .etag = "\"one\"", .cut_after = -1};
     upstream->ranges = g_string_new(NULL);
     upstream->paths = g_string_new(NULL);
-    upstream->workers = g_ptr_array_new();
-    upstream->sockets = g_array_new(FALSE, FALSE, sizeof(int));
     upstream->files =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_bytes_unref);
-    upstream->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(upstream->listener, (struct sockaddr *)&address, length), 0);
-    ck_assert_int_eq(listen(upstream->listener, 16), 0);
-    getsockname(upstream->listener, (struct sockaddr *)&address, &length);
-    upstream->port = ntohs(address.sin_port);
-    upstream->thread = g_thread_new("upstream", upstream_listen, upstream);
+    threaded_server_start(&upstream->server, upstream_serve, upstream);
 }
 
 /* Cuts what is open, too. */
 static inline void upstream_become(Upstream *upstream, UpstreamMode mode, guint status)
 {
-    g_mutex_lock(&upstream->lock);
+    g_mutex_lock(&upstream->server.lock);
     upstream->mode = mode;
     upstream->status = status;
-    for (guint i = 0; mode == UPSTREAM_IS_GONE && i < upstream->sockets->len; i++)
-        shutdown(g_array_index(upstream->sockets, int, i), SHUT_RDWR);
-    g_mutex_unlock(&upstream->lock);
+    g_mutex_unlock(&upstream->server.lock);
+    if (mode == UPSTREAM_IS_GONE)
+        threaded_server_cut(&upstream->server);
 }
 
 static inline guint upstream_requests(Upstream *upstream)
 {
-    g_mutex_lock(&upstream->lock);
+    g_mutex_lock(&upstream->server.lock);
     guint requests = upstream->requests;
-    g_mutex_unlock(&upstream->lock);
+    g_mutex_unlock(&upstream->server.lock);
     return requests;
 }
 
 static inline void upstream_end(Upstream *upstream)
 {
-    shutdown(upstream->listener, SHUT_RDWR);
-    g_thread_join(upstream->thread);
-    for (guint i = 0; i < upstream->sockets->len; i++)
-        shutdown(g_array_index(upstream->sockets, int, i), SHUT_RDWR);
-    for (guint i = 0; i < upstream->workers->len; i++)
-        g_thread_join(g_ptr_array_index(upstream->workers, i));
-    for (guint i = 0; i < upstream->sockets->len; i++)
-        close(g_array_index(upstream->sockets, int, i));
-    close(upstream->listener);
-    g_ptr_array_unref(upstream->workers);
-    g_array_unref(upstream->sockets);
+    threaded_server_end(&upstream->server);
     g_hash_table_unref(upstream->files);
     g_string_free(upstream->ranges, TRUE);
     g_string_free(upstream->paths, TRUE);
-    g_mutex_clear(&upstream->lock);
 }
 
 /* ---- the client ---- */
@@ -311,7 +237,7 @@ static inline void client_close(Client *client)
 
 static inline void client_say(Client *client, const char *text)
 {
-    ck_assert(upstream_send(client->fd, text, strlen(text)) || client->closed);
+    ck_assert(threaded_server_send(client->fd, text, strlen(text)) || client->closed);
 }
 
 /* `path` begins with '/'; `range` NULL: none. */

@@ -5,6 +5,8 @@
  */
 #include "relay_upstream.h"
 
+#include <poll.h>
+
 #include "adapter/fetch.h"
 #include "adapter/relay.h"
 #include "src/adapter/relay/relay_http.h"
@@ -75,7 +77,7 @@ static void setup(void)
     free_in_event = FALSE;
     memset(clients, 0, sizeof(clients));
     upstream_start(&upstream, bundle, BUNDLE_BYTES);
-    source = g_strdup_printf("http://127.0.0.1:%u/bundle.raucb", upstream.port);
+    source = g_strdup_printf("http://127.0.0.1:%u/bundle.raucb", upstream.server.port);
     test_clock = clock_new_virtual(1700000000000);
     transfers = transfers_new(&config);
     RelayConfig relay_config = config_now();
@@ -331,9 +333,9 @@ START_TEST(cut_in_mid_body_is_bridged)
     Client *client = open_client(0);
 
     read_range(client, 0, 4);
-    g_mutex_lock(&upstream.lock);
+    g_mutex_lock(&upstream.server.lock);
     upstream.cut_after = 50000;
-    g_mutex_unlock(&upstream.lock);
+    g_mutex_unlock(&upstream.server.lock);
     ask_range(client, 0, READ_BYTES);
     run_until(upstream_requests(&upstream) == 2);
     pass_until_retries(1);
@@ -418,9 +420,9 @@ START_TEST(changed_file)
     Client *client = open_client(0);
 
     read_range(client, 0, 4);
-    g_mutex_lock(&upstream.lock);
+    g_mutex_lock(&upstream.server.lock);
     upstream.etag = "\"two\"";
-    g_mutex_unlock(&upstream.lock);
+    g_mutex_unlock(&upstream.server.lock);
     ask_range(client, 0, 4096);
     run_until(client_done(client) && failed == 1);
     ck_assert_uint_eq(client->status, 204);

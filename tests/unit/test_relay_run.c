@@ -74,8 +74,9 @@ static void setup(void)
     ftp_peer_start(&peer);
     g_hash_table_insert(peer.files, (char *)"bundle.raucb",
                         g_bytes_new_static(bundle, (gsize)BUNDLE_BYTES));
-    source = g_strdup_printf(
-        "ftp://" FTP_PEER_USER ":" FTP_PEER_PASSWORD "@127.0.0.1:%u/bundle.raucb", peer.port);
+    source =
+        g_strdup_printf("ftp://" FTP_PEER_USER ":" FTP_PEER_PASSWORD "@127.0.0.1:%u/bundle.raucb",
+                        peer.server.port);
     test_clock = clock_new_virtual(1700000000000);
     transfers = transfers_new(&config);
     RelayConfig relay_config = config_now();
@@ -311,8 +312,8 @@ END_TEST
 
 START_TEST(wrong_password)
 {
-    g_autofree char *wrong =
-        g_strdup_printf("ftp://" FTP_PEER_USER ":guess@127.0.0.1:%u/bundle.raucb", peer.port);
+    g_autofree char *wrong = g_strdup_printf(
+        "ftp://" FTP_PEER_USER ":guess@127.0.0.1:%u/bundle.raucb", peer.server.port);
     RelayConfig config = config_now();
 
     config.url = wrong;
@@ -368,9 +369,9 @@ START_TEST(a_chunk_while_held)
     g_autofree char *path = g_strdup_printf("/%s/bundle.castr/0123/" CHUNK, secret);
     gsize got = 0;
 
-    g_mutex_lock(&peer.lock);
+    g_mutex_lock(&peer.server.lock);
     g_hash_table_insert(peer.files, (char *)CHUNK, g_bytes_new_static("chunk", 5));
-    g_mutex_unlock(&peer.lock);
+    g_mutex_unlock(&peer.server.lock);
     read_until_held();
     client_ask(&clients[1], "GET", path, NULL);
     run_until(client_done(&clients[1]));

@@ -109,10 +109,10 @@ static gboolean put_into_place(Download *download, GError **error)
            spool_publish(download->spool, error);
 }
 
-static void last_synced(const GError *sync_error, gpointer user_data)
+static void finished(const GError *part_error, gpointer user_data)
 {
     Download *download = user_data;
-    g_autoptr(GError) error = sync_error ? g_error_copy(sync_error) : NULL;
+    g_autoptr(GError) error = part_error ? g_error_copy(part_error) : NULL;
 
     download->discard = error != NULL;
     if (error || !put_into_place(download, &error)) {
@@ -136,7 +136,7 @@ static void finish(Download *download)
         return;
     }
     download->info.file.size = length;
-    part_sync(download->part, last_synced, download);
+    part_finish(download->part, finished, download);
     tell_progress(download);
 }
 
@@ -338,18 +338,6 @@ static void whole_hashed(const GError *error, gpointer user_data)
     end(download, error, 0);
 }
 
-static void rest_hashed(const GError *error, gpointer user_data)
-{
-    Download *download = user_data;
-
-    if (!error) {
-        fetch(download);
-        return;
-    }
-    download->discard = TRUE;
-    end(download, error, 0);
-}
-
 /* TRUE: there is a whole bundle, and it is on its way. */
 static gboolean take_whole(Download *download)
 {
@@ -360,7 +348,7 @@ static gboolean take_whole(Download *download)
         return FALSE;
     download->part = part_new(spool_whole_path(download->spool), fd, length, length);
     if (length == download->info.file.size) {
-        part_hash(download->part, whole_hashed, download);
+        part_finish(download->part, whole_hashed, download);
         return TRUE;
     }
     g_clear_pointer(&download->part, part_free);
@@ -398,7 +386,7 @@ static gboolean take_rest(Download *download)
     if (have < length && !part_cut(download->part, have, &error))
         end(download, error, 0);
     else
-        part_hash(download->part, rest_hashed, download);
+        fetch(download);
     return TRUE;
 }
 

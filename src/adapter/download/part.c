@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writing, hashing and syncing one file: see part.h. */
+/* Writing and syncing one file: see part.h. */
 #include "src/adapter/download/part.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include "adapter/transfer.h"
+#include "src/adapter/download/digest.h"
 
 /* Outlives the part when that is freed while the thread is in the kernel. */
 typedef struct {
@@ -21,18 +21,16 @@ struct _Part {
     char *path;
     int fd;
     gint64 length, synced;
-    EVP_MD_CTX *digest; /* OpenSSL's is many times faster than GLib's where the processor helps */
-    char *sha256;
-
-    guint hashing; /* idle source */
-    gint64 hashed;
-    PartDone hash_done;
-    gpointer hash_data;
+    Digest *digest;
 
     Sync *sync;          /* under way */
     gboolean sync_again; /* another one was asked for meanwhile */
     PartDone sync_done;
     gpointer sync_data;
+
+    gboolean finished_sync, finished_digest; /* each is one half of part_finish() */
+    PartDone finish_done;
+    gpointer finish_data;
 };
 
 static gboolean fail(const Part *part, const char *what, int code, GError **error)
@@ -50,9 +48,7 @@ Part *part_new(const char *path, int fd, gint64 length, gint64 synced)
     part->fd = fd;
     part->length = length;
     part->synced = MIN(synced, length);
-    part->digest = EVP_MD_CTX_new();
-    if (!part->digest || EVP_DigestInit_ex(part->digest, EVP_sha256(), NULL) != 1)
-        g_error("OpenSSL has no SHA-256");
+    part->digest = digest_new(path, fd);
     return part;
 }
 
@@ -62,9 +58,7 @@ void part_free(Part *part)
         return;
     if (part->sync)
         part->sync->part = NULL;
-    g_clear_handle_id(&part->hashing, g_source_remove);
-    EVP_MD_CTX_free(part->digest);
-    g_free(part->sha256);
+    digest_free(part->digest);
     close(part->fd);
     g_free(part->path);
     g_free(part);
@@ -80,20 +74,9 @@ gint64 part_synced(const Part *part)
     return part->synced;
 }
 
-const char *part_sha256(Part *part)
+const char *part_sha256(const Part *part)
 {
-    guint8 digest[EVP_MAX_MD_SIZE];
-    guint length = 0;
-    GString *hex;
-
-    if (part->sha256)
-        return part->sha256;
-    EVP_DigestFinal_ex(part->digest, digest, &length);
-    hex = g_string_new(NULL);
-    for (guint i = 0; i < length; i++)
-        g_string_append_printf(hex, "%02x", digest[i]);
-    part->sha256 = g_string_free(hex, FALSE);
-    return part->sha256;
+    return digest_hex(part->digest);
 }
 
 gboolean part_cut(Part *part, gint64 length, GError **error)
@@ -107,7 +90,6 @@ gboolean part_cut(Part *part, gint64 length, GError **error)
 
 gboolean part_append(Part *part, const guint8 *bytes, gsize length, GError **error)
 {
-    EVP_DigestUpdate(part->digest, bytes, length);
     while (length > 0) {
         ssize_t written = pwrite(part->fd, bytes, length, part->length);
 
@@ -119,43 +101,8 @@ gboolean part_append(Part *part, const guint8 *bytes, gsize length, GError **err
         bytes += written;
         length -= (gsize)written;
     }
+    digest_follow(part->digest, part->length);
     return TRUE;
-}
-
-/* --- What is there already --- */
-
-static gboolean hash_piece(Part *part, GError **error)
-{
-    g_autofree guint8 *piece = g_malloc(PART_HASH_PIECE);
-    gint64 wanted = MIN(part->length - part->hashed, PART_HASH_PIECE);
-    ssize_t got = pread(part->fd, piece, (size_t)wanted, part->hashed);
-
-    if (got < 0 && errno == EINTR)
-        return TRUE;
-    if (got <= 0)
-        return fail(part, "read", got < 0 ? errno : ENODATA, error);
-    EVP_DigestUpdate(part->digest, piece, (size_t)got);
-    part->hashed += got;
-    return TRUE;
-}
-
-static gboolean hash_next(gpointer user_data)
-{
-    g_autoptr(GError) error = NULL;
-    Part *part = user_data;
-
-    if (part->hashed < part->length && hash_piece(part, &error) && part->hashed < part->length)
-        return G_SOURCE_CONTINUE;
-    part->hashing = 0;
-    part->hash_done(error, part->hash_data);
-    return G_SOURCE_REMOVE;
-}
-
-void part_hash(Part *part, PartDone done, gpointer user_data)
-{
-    part->hash_done = done;
-    part->hash_data = user_data;
-    part->hashing = g_idle_add(hash_next, part);
 }
 
 /* --- Syncing --- */
@@ -234,4 +181,40 @@ void part_sync(Part *part, PartDone done, gpointer user_data)
 gboolean part_is_syncing(const Part *part)
 {
     return part->sync != NULL;
+}
+
+/* --- The end --- */
+
+/* The receiver may free the part: nothing may come after this. */
+static void finish_half(Part *part, gboolean *half, const GError *error)
+{
+    PartDone done = part->finish_done;
+
+    *half = TRUE;
+    if (!done || (!error && !(part->finished_sync && part->finished_digest)))
+        return;
+    part->finish_done = NULL; /* one error is enough */
+    done(error, part->finish_data);
+}
+
+static void finish_synced(const GError *error, gpointer user_data)
+{
+    Part *part = user_data;
+
+    finish_half(part, &part->finished_sync, error);
+}
+
+static void finish_hashed(const GError *error, gpointer user_data)
+{
+    Part *part = user_data;
+
+    finish_half(part, &part->finished_digest, error);
+}
+
+void part_finish(Part *part, PartDone done, gpointer user_data)
+{
+    part->finish_done = done;
+    part->finish_data = user_data;
+    part_sync(part, finish_synced, part);
+    digest_finish(part->digest, part->length, finish_hashed, part);
 }
