@@ -22,7 +22,7 @@ LIBRARIES = {  # library header -> places that may know it
     "sqlite3.h": (r"db/",),
     "libwebsockets.h": (r"src/adapter/ws_",),
     "curl/": (r"src/adapter/transfer",),
-    "openssl/": (r"src/adapter/(tls|bundle|download/part|ws_|transfer_tls)",),
+    "openssl/": (r"src/adapter/(tls|bundle|download/digest|ws_|transfer_tls)",),
     "gio/": (r"(include|src)/(adapter|agent)/", r"src/behaviour/reboot/"),
 }
 

@@ -49,7 +49,7 @@ static void grow(GChecksum *expected, guint number)
     g_autofree guint8 *piece = g_malloc(PIECE_BYTES);
 
     for (gsize i = 0; i < PIECE_BYTES; i++)
-        piece[i] = (guint8)(i * 31 + number * 7 + (i >> 9));
+        piece[i] = (guint8)(i * 31 + (gsize)number * 7 + (i >> 9));
     ck_assert_int_eq(write(fd, piece, PIECE_BYTES), PIECE_BYTES);
     if (expected)
         g_checksum_update(expected, piece, PIECE_BYTES);
