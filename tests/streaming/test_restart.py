@@ -2,6 +2,8 @@
 """Streams that the agent leaves or ends: it is killed, is cancelled, finds another file, may fetch no more."""
 import contextlib
 import http.server
+import io
+import tarfile
 import threading
 import time
 
@@ -40,6 +42,26 @@ def test_killed_and_back_soon(make_charger, tmp_path):
         assert link.bytes_down <= 1.5 * size_of(), link.bytes_down / size_of()
     assert "interrupted" not in events(charger)
     assert charger.status()["last-job"]["attempts"] == 1
+
+
+def test_killed_with_diagnostics_beside(make_charger, tmp_path):
+    """GetDiagnostics while a stream is under way, kill -9 in the middle of both: neither costs the other anything."""
+    charger = streaming_charger(make_charger)
+    with Nginx(tmp_path / "web") as server, Link(server, rate=RATE) as link, \
+            Nginx(tmp_path / "archives", uploads=True) as archives, Link(archives) as up:
+        up.silence()
+        begin(charger, server, link)
+        in_mid_copy(charger, link)
+        name = charger.csms_call(f"diagnostics {up.url(archives.incoming_url())}")[2]["fileName"]
+        wait_until(lambda: charger.status()["diagnostics"]["state"] == "uploading", "the upload to be under way")
+        charger.restart_agent()
+        charger.wait_registered(2)
+        up.up()
+        wait_until(lambda: any(event["frame"][3] == {"status": "Uploaded"}
+                               for event in charger.csms.received("DiagnosticsStatusNotification")), "Uploaded")
+        assert tarfile.open(fileobj=io.BytesIO(archives.arrived(name))).getnames()
+        link.rate = 0
+        expect_one_install(charger)
 
 
 @pytest.mark.skipif(not LONG, reason="waits for what RAUC waits for; LONG=1")
