@@ -5,24 +5,27 @@ An action begins when `ready` and is repeated until it is `done`, whoever dies m
 and never wait.
 """
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from typing import Callable
 
 DATE = "2020-01-01T00:00:00Z"           # the same in a repeated request: it is the same job then
 STARTED = ["Downloading", "Downloaded", "Installing"]
 OLD, NEW = "1.0.0", "2.0.0"
 SIZE = 1 << 20
+AHEAD = 2                               # seconds to a retrieveDate that has not come
 RETRIES = "retries=2 interval=0"        # RAUC's death is charged to the job
 
 
 class Request:
     """UpdateFirmware, sent again while it is not answered: the connection broke, or the agent died."""
 
-    def __init__(self, version=NEW, ready=lambda world: True, options=RETRIES, **bundle):
-        self.version, self.ready, self.options, self.bundle = version, ready, options, bundle
+    def __init__(self, version=NEW, ready=lambda world: True, options=RETRIES, ahead=0, **bundle):
+        self.version, self.ready, self.options, self.ahead, self.bundle = version, ready, options, ahead, bundle
 
     def begin(self, world):
         url = world.charger.publish(self.version, **{"size": SIZE, **self.bundle})
-        self._command = f"update {url} {DATE} {self.options}"
+        date = f"{datetime.now(timezone.utc) + timedelta(seconds=self.ahead):%FT%TZ}" if self.ahead else DATE
+        self._command = f"update {url} {date} {self.options}"
         self._sent = world.send_command(self._command)
 
     def done(self, world):
@@ -107,6 +110,7 @@ HAPPY = Path(lambda: [Request()], [*STARTED, "Installed"], "B", NEW, "installed"
 PATHS = {
     "happy": HAPPY,
     "relayed": replace(HAPPY, settings={"update": {"transport": "auto"}}),
+    "scheduled": replace(HAPPY, actions=lambda: [Request(ahead=AHEAD)]),
     "failed-download": Path(lambda: [Request(options="retries=1 interval=0")], ["Downloading", "DownloadFailed"],
                             state="download-failed", prepare=missing),
     "failed-install": Path(lambda: [Request(compatible="another")], FAILED),
