@@ -46,19 +46,11 @@ static void on_rauc_completed(const GError *error, gpointer user_data)
 
 /* -------------------------------------------------------------------------------------------------------- firmware job */
 
-/* A Reset that had to wait for the job may go now. */
-static void serve_reset(Agent *agent)
-{
-    if (agent->reset_wanted && !firmware_rejects_reset(agent->firmware) &&
-        !firmware_delays_reset(agent->firmware))
-        reboot_ask(agent->reboot, FALSE);
-}
-
 static void on_firmware_changed(gpointer user_data)
 {
     Agent *agent = user_data;
 
-    serve_reset(agent);
+    agent_reset_serve(agent);
     agent_show(agent);
 }
 
@@ -79,7 +71,7 @@ static void on_wants_reboot(gboolean wants, gboolean granted, gpointer user_data
         reboot_withdraw(agent->reboot);
 }
 
-static gboolean on_reboot(gpointer user_data, GError **error)
+gboolean agent_reboot(gpointer user_data, GError **error)
 {
     Agent *agent = user_data;
 
@@ -117,19 +109,13 @@ static void on_health_passed(gpointer user_data)
 static void on_reboot_allowed(gpointer user_data)
 {
     Agent *agent = user_data;
-    g_autoptr(GError) error = NULL;
 
     if (firmware_wants_reboot(agent->firmware)) {
-        agent->reset_wanted = FALSE;
+        agent_reset_drop(agent);
         firmware_reboot_allowed(agent->firmware);
-        return;
+    } else {
+        agent_reset_carry_out(agent);
     }
-    if (!agent->reset_wanted || firmware_rejects_reset(agent->firmware) ||
-        firmware_delays_reset(agent->firmware))
-        return; /* asked for again when the job has moved on */
-    agent->reset_wanted = FALSE;
-    if (!on_reboot(agent, &error))
-        g_critical("cannot carry out the Reset: %s", error->message);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ session */
@@ -192,20 +178,6 @@ static const char *on_firmware_status(gpointer user_data)
     Agent *agent = user_data;
 
     return firmware_triggered_status(agent->firmware);
-}
-
-static gboolean on_reset(gboolean hard, gpointer user_data)
-{
-    Agent *agent = user_data;
-
-    if (firmware_rejects_reset(agent->firmware)) {
-        g_message("Reset is Rejected: an update is under way");
-        return FALSE;
-    }
-    g_message("Reset %s is Accepted", hard ? "Hard" : "Soft");
-    agent->reset_wanted = TRUE;
-    serve_reset(agent);
-    return TRUE;
 }
 
 static void on_outbox(guint rows, gpointer user_data)
@@ -356,7 +328,7 @@ static void make_firmware(Agent *agent)
     static const FirmwareEvents EVENTS = {.changed = on_firmware_changed,
                                           .outbox = on_firmware_outbox,
                                           .wants_reboot = on_wants_reboot,
-                                          .reboot = on_reboot,
+                                          .reboot = agent_reboot,
                                           .restart_rauc = on_restart_rauc,
                                           .wants_health = on_wants_health};
     const Settings *settings = agent->settings;
@@ -396,7 +368,7 @@ static void make_session(Agent *agent)
                                          .get_diagnostics = agent_get_diagnostics,
                                          .firmware_status = on_firmware_status,
                                          .diagnostics_status = agent_diagnostics_status,
-                                         .reset = on_reset,
+                                         .reset = agent_reset_take,
                                          .outbox = on_outbox,
                                          .ping_interval = agent_set_ping_interval};
     const Settings *settings = agent->settings;
@@ -463,6 +435,7 @@ static void agent_clear(Agent *agent)
 {
     clock_timer_clear(agent->clock, &agent->watchdog);
     clock_timer_clear(agent->clock, &agent->connect);
+    clock_timer_clear(agent->clock, &agent->reset_again);
     ws_client_free(agent->ws);
     control_free(agent->control);
     session_free(agent->session);
@@ -509,6 +482,7 @@ static gboolean start(Agent *agent, GError **error)
     firmware_start(agent->firmware);
     if (firmware_job(agent->firmware))
         reboot_await_holders(agent->reboot);
+    agent_reset_load(agent);
     diagnostics_start(agent->diagnostics);
     session_outbox_changed(agent->session);
     agent_connect(agent);

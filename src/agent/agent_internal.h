@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What agent.c (wiring), agent_connection.c, agent_diagnostics.c and agent_status.c (what people are shown) share.
+ * What agent.c (wiring), agent_connection.c, agent_diagnostics.c, agent_reset.c and agent_status.c (what people are shown) share.
  */
 #pragma once
 
@@ -48,6 +48,8 @@ typedef struct {
 
     gint64 kept_csms_ms;     /* last stored CSMS time, 0: none */
     gboolean reset_wanted;   /* the CSMS asked for a Reset */
+    guint reset_tries;       /* its reboot was asked for so often */
+    guint reset_again;       /* timer: until then it has to come */
     char *link_trouble;      /* why the last connection attempt failed; NULL: connected */
     guint watchdog, connect; /* timers */
 } Agent;
@@ -56,7 +58,15 @@ GVariant *agent_status(Agent *agent);               /* floating a{sv} */
 GVariant *agent_history(Agent *agent, guint limit); /* floating aa{sv} */
 char *agent_status_line(Agent *agent);              /* for systemd; g_free() */
 
-void agent_show(Agent *agent); /* the status has changed */
+void agent_show(Agent *agent);                             /* the status has changed */
+gboolean agent_reboot(gpointer user_data, GError **error); /* an Agent; asks the system */
+
+/* agent_reset.c */
+gboolean agent_reset_take(gboolean hard, gpointer user_data); /* Reset.req; FALSE: Rejected */
+void agent_reset_load(Agent *agent);      /* what an earlier life has accepted */
+void agent_reset_serve(Agent *agent);     /* the job has moved on: the Reset may go now */
+void agent_reset_carry_out(Agent *agent); /* nothing holds the reboot back any more */
+void agent_reset_drop(Agent *agent);      /* another reboot takes its place */
 
 /* agent_connection.c */
 void agent_connect(gpointer user_data); /* an Agent; tried again by itself */

@@ -398,6 +398,20 @@ def test_a_reset_waits_for_permission_too(make_charger):
     assert len(charger.device.reboot_requests()) == 1       # two Resets, one reboot
 
 
+def test_a_waiting_reset_outlives_the_agent(make_charger):
+    charger = make_charger(settings={"update": {"reboot-permission": "required"}}).start()
+    assert reset(charger) == "Accepted"
+    charger.restart_agent()
+    wait_up(charger)
+    assert charger.device.reboot_requests() == []
+    charger.ctl("allow-reboot")
+    charger.wait_reboot_requested()
+    assert charger.reboot() == "A"
+    wait_up(charger)
+    assert "reboot-waits-for" not in charger.status()
+    assert len(charger.device.reboot_requests()) == 1
+
+
 def test_a_reset_that_was_accepted_before_the_install_waits_for_its_end(charger):
     """Its inhibitor ends while RAUC writes: the reboot comes after that, and is the update's own."""
     wait_control(charger)
