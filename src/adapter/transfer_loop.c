@@ -57,6 +57,17 @@ static gboolean on_socket(int fd, GIOCondition condition, gpointer user_data)
     return G_SOURCE_CONTINUE; /* of no meaning when libcurl has replaced it */
 }
 
+static guint watch_socket(TransferLoop *loop, curl_socket_t socket, GIOCondition condition)
+{
+    g_autoptr(GSource) source = g_unix_fd_source_new(socket, condition);
+
+    /* the kind of function that a GUnixFDSource calls is not GSourceFunc's */
+    g_source_set_callback(source, G_SOURCE_FUNC(on_socket), loop, NULL);
+    /* Else GLib stops and begins watching around each dispatch, at the cost of two wake-ups of its own. */
+    g_source_set_can_recurse(source, TRUE);
+    return g_source_attach(source, NULL);
+}
+
 /* `assigned` is the id of the socket's source. */
 static int want_socket(CURL *easy, curl_socket_t socket, int what, void *user_data, void *assigned)
 {
@@ -73,7 +84,7 @@ static int want_socket(CURL *easy, curl_socket_t socket, int what, void *user_da
     if (what & CURL_POLL_OUT && what != CURL_POLL_REMOVE)
         condition |= G_IO_OUT;
     if (condition)
-        source = g_unix_fd_add(socket, condition, on_socket, loop);
+        source = watch_socket(loop, socket, condition);
     curl_multi_assign(loop->multi, socket, GUINT_TO_POINTER(source));
     return 0;
 }

@@ -43,8 +43,12 @@ struct _RelayCall {
     GSource *source;
     gpointer tag;
     CallState state;
+    GIOCondition watched; /* of the source */
+    gboolean busy;        /* the source is told what to watch when this ends */
     gpointer data;
-    guint timer; /* the connection's limit of time */
+    gint64 deadline_ms; /* the connection's limit of time */
+    gint64 timer_ms;    /* when the timer fires; it stays when the deadline is put off */
+    guint timer;
     gboolean trusted;
     gboolean asked; /* asked() was called, ended() not yet */
     gboolean head, last;
@@ -86,14 +90,35 @@ static void close_call(RelayCall *call)
     g_free(call);
 }
 
-static void too_late(gpointer user_data)
+/* ---- limits of time: most of them are never reached, so that moving the timer for each would be the larger part of the work ---- */
+
+static void on_timer(gpointer user_data);
+
+static void set_timer(RelayCall *call)
 {
-    close_call(user_data);
+    Clock *clock = call->http->clock;
+
+    call->timer_ms = call->deadline_ms;
+    clock_timer_set(clock, &call->timer, call->deadline_ms - clock_boottime_ms(clock), on_timer,
+                    call);
+}
+
+static void on_timer(gpointer user_data)
+{
+    RelayCall *call = user_data;
+
+    call->timer_ms = G_MAXINT64;
+    if (call->deadline_ms <= clock_boottime_ms(call->http->clock))
+        close_call(call);
+    else if (call->deadline_ms != G_MAXINT64)
+        set_timer(call);
 }
 
 static void limit(RelayCall *call, gint64 ms)
 {
-    clock_timer_set(call->http->clock, &call->timer, ms, too_late, call);
+    call->deadline_ms = clock_boottime_ms(call->http->clock) + ms;
+    if (call->deadline_ms < call->timer_ms)
+        set_timer(call);
 }
 
 static void limit_idle(RelayCall *call)
@@ -101,11 +126,22 @@ static void limit_idle(RelayCall *call)
     limit(call, call->trusted ? RELAY_IDLE_MS : RELAY_STRANGER_IDLE_MS);
 }
 
+/* ---- what is waited for ---- */
+
+static void watch(RelayCall *call)
+{
+    GIOCondition wanted = conditions[call->state];
+
+    if (call->watched == wanted || call->busy)
+        return;
+    call->watched = wanted;
+    g_source_modify_unix_fd(call->source, call->tag, wanted);
+}
+
 static void enter(RelayCall *call, CallState state)
 {
-    if (call->state != state)
-        g_source_modify_unix_fd(call->source, call->tag, conditions[state]);
     call->state = state;
+    watch(call);
 }
 
 /* ---- answers ---- */
@@ -210,7 +246,7 @@ static void ask(RelayCall *call, const RelayHead *head)
     RelayRequest request = {head->head, head->path, head->range};
     RelayAnswer refusal = {.status = head->refuse, .size = -1};
 
-    clock_timer_clear(call->http->clock, &call->timer);
+    call->deadline_ms = G_MAXINT64;
     enter(call, CALL_IS_HELD);
     call->asked = TRUE;
     call->head = head->head;
@@ -293,7 +329,14 @@ static gboolean go_on(RelayCall *call)
 static gboolean dispatch(GSource *source, G_GNUC_UNUSED GSourceFunc callback,
                          G_GNUC_UNUSED gpointer user_data)
 {
-    return go_on(((CallSource *)source)->call) ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+    RelayCall *call = ((CallSource *)source)->call;
+
+    call->busy = TRUE;
+    if (!go_on(call))
+        return G_SOURCE_REMOVE;
+    call->busy = FALSE;
+    watch(call);
+    return G_SOURCE_CONTINUE;
 }
 
 /* ---- connections ---- */
@@ -334,9 +377,13 @@ static void take_connection(RelayHttp *http, int fd)
     call->http = http;
     call->fd = fd;
     call->state = CALL_READS;
+    call->watched = conditions[CALL_READS];
+    call->timer_ms = G_MAXINT64;
     call->source = g_source_new(&funcs, sizeof(CallSource));
     ((CallSource *)call->source)->call = call;
-    call->tag = g_source_add_unix_fd(call->source, fd, conditions[CALL_READS]);
+    call->tag = g_source_add_unix_fd(call->source, fd, call->watched);
+    /* Else GLib stops and begins watching around each dispatch, at the cost of two wake-ups of its own. */
+    g_source_set_can_recurse(call->source, TRUE);
     g_source_attach(call->source, NULL);
     g_ptr_array_add(http->calls, call);
     limit_idle(call);
