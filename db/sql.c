@@ -36,10 +36,26 @@ static StoreError error_of_code(int code)
     }
 }
 
-static void doom(Store *store)
+static void doom(Store *store, StoreError why)
 {
     if (store->in_transaction)
         store->doomed = TRUE;
+    if (why == STORE_ERROR_CORRUPT)
+        store->damaged = TRUE;
+}
+
+/* What the system said when a file of the store failed; 0: not known.  sqlite3_system_errno() does not know it after a commit. */
+static int system_errno(sqlite3 *db)
+{
+    sqlite3_file *log = NULL;
+    int code = 0;
+
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        log != NULL && log->pMethods != NULL)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &code);
+    if (code == 0)
+        sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &code);
+    return code;
 }
 
 gboolean sql_fail(Store *store, const char *what, int code, GError **error)
@@ -47,10 +63,13 @@ gboolean sql_fail(Store *store, const char *what, int code, GError **error)
     /* The connection's text says more, but only while it is about this very failure. */
     gboolean same =
         store->db != NULL && (sqlite3_extended_errcode(store->db) & 0xff) == (code & 0xff);
+    /* "disk I/O error" is also what SQLite calls a file system that is read-only. */
+    int system = same && (code & 0xff) == SQLITE_IOERR ? system_errno(store->db) : 0;
 
-    g_set_error(error, STORE_ERROR, error_of_code(code), "cannot %s: %s (%s)", what,
-                same ? sqlite3_errmsg(store->db) : sqlite3_errstr(code), store->path);
-    doom(store);
+    g_set_error(error, STORE_ERROR, error_of_code(code), "cannot %s: %s%s%s (%s)", what,
+                same ? sqlite3_errmsg(store->db) : sqlite3_errstr(code), system != 0 ? ": " : "",
+                system != 0 ? g_strerror(system) : "", store->path);
+    doom(store, error_of_code(code));
     return FALSE;
 }
 
@@ -210,7 +229,7 @@ gboolean sql_intact(Sql *sql, GError **error)
     g_set_error(error, STORE_ERROR, STORE_ERROR_CORRUPT,
                 "cannot %s: a damaged row, unusable value of `%s` (%s)", sql->what, sql->damaged,
                 sql->store->path);
-    doom(sql->store);
+    doom(sql->store, STORE_ERROR_CORRUPT);
     return FALSE;
 }
 
@@ -218,7 +237,7 @@ gboolean sql_refuse(Sql *sql, const char *reason, GError **error)
 {
     g_set_error(error, STORE_ERROR, STORE_ERROR_CONFLICT, "cannot %s: %s (%s)", sql->what, reason,
                 sql->store->path);
-    doom(sql->store);
+    doom(sql->store, STORE_ERROR_CONFLICT);
     return FALSE;
 }
 

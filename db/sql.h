@@ -28,6 +28,7 @@ struct _Store {
     gboolean durable;
     gboolean in_transaction; /* what the caller began; SQLite may have rolled it back meanwhile */
     gboolean doomed;
+    gboolean damaged; /* found since it was opened */
 };
 
 /* Sets `error` to "cannot <what>: <SQLite's text> (<path>)".  Always FALSE. */

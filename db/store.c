@@ -165,6 +165,7 @@ static gboolean take(Store *store, Opening *opening, int found, GError **error)
     if (own >= store_n_migrations && !try_tables(store, error))
         return FALSE;
     store->version = own;
+    store->damaged = FALSE; /* what was found before lies aside */
     /* A log that stays is written over in place: that spares flash the growing of a new one after
      * every start (measured on ext4: 150 KB instead of 250 KB for twelve steps), and gives the
      * steps some room when the disk is full. */
@@ -327,6 +328,11 @@ void store_close(Store *store)
 gboolean store_is_durable(const Store *store)
 {
     return store->durable;
+}
+
+gboolean store_is_damaged(const Store *store)
+{
+    return store->damaged;
 }
 
 int store_version(const Store *store)

@@ -14,6 +14,7 @@
 
 #define SESSION_OUTBOX_RETRY_FIRST_MS 10000 /* a status that was not answered: doubled each time */
 #define SESSION_OUTBOX_RETRY_MAX_MS   300000
+#define SESSION_STORE_RETRY_MS        5000 /* the store said no */
 #define SESSION_MAX_CONNECTORS        100
 
 typedef struct {

@@ -56,6 +56,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
 
 /* FALSE for STORE_VOLATILE. */
 gboolean store_is_durable(const Store *store);
+/* A call has failed with STORE_ERROR_CORRUPT since the store was opened. */
+gboolean store_is_damaged(const Store *store);
 int store_version(const Store *store);
 
 /* The copies that older versions of the agent would open forget jobs and outbox, and keep the

@@ -134,9 +134,12 @@ static void keep_csms_time(Agent *agent, gint64 csms_ms)
         return;
     }
     if (!values_set(agent->store, VALUES_AGENT, "csms-time", text, &error)) {
-        g_warning("cannot keep the CSMS time: %s", error->message);
+        if (!agent->told_time)
+            g_warning("cannot keep the CSMS time: %s", error->message);
+        agent->told_time = TRUE;
         return;
     }
+    agent->told_time = FALSE;
     agent->kept_csms_ms = csms_ms;
     if (agent->tls)
         tls_set_not_before(agent->tls, csms_ms);
@@ -149,6 +152,7 @@ static void on_csms_time(gint64 csms_ms, gpointer user_data)
     clock_set_csms_time(agent->clock, csms_ms);
     keep_csms_time(agent, csms_ms);
     firmware_time_changed(agent->firmware);
+    agent_check_store(agent);
 }
 
 static void on_registration(OcppRegistrationStatus status, gpointer user_data)
@@ -254,44 +258,6 @@ static void on_inhibitors(gpointer user_data)
 }
 
 /* ----------------------------------------------------------------------------------------------------- making the parts */
-
-static const char *origin_words(StoreOrigin origin)
-{
-    static const char *const WORDS[] = {
-        [STORE_OPENED] = "opened",
-        [STORE_CREATED] = "created",
-        [STORE_MIGRATED] = "migrated",
-        [STORE_OWN_COPY] = "of a newer agent: set aside, own copy opened",
-        [STORE_NEWER_ASIDE] = "of a newer agent: set aside, started afresh",
-        [STORE_CORRUPT_ASIDE] = "damaged: set aside, started afresh",
-        [STORE_VOLATILE] = "not usable: nothing outlives this process, updates are refused",
-    };
-
-    return WORDS[origin];
-}
-
-static gboolean open_store(Agent *agent)
-{
-    g_autofree char *detail = NULL;
-    g_autofree char *kept = NULL;
-    g_autoptr(GError) error = NULL;
-
-    agent->store =
-        store_open(agent->settings->store_path, 0, &agent->store_origin, &detail, &error);
-    if (!agent->store) {
-        g_critical("%s", error->message);
-        return FALSE;
-    }
-    g_log(G_LOG_DOMAIN,
-          agent->store_origin >= STORE_OWN_COPY ? G_LOG_LEVEL_CRITICAL : G_LOG_LEVEL_MESSAGE,
-          "store %s: %s%s%s", agent->settings->store_path, origin_words(agent->store_origin),
-          detail ? ": " : "", detail ? detail : "");
-    if (!values_get(agent->store, VALUES_AGENT, "csms-time", &kept, &error))
-        g_warning("cannot read the last CSMS time: %s", error->message);
-    else if (kept)
-        agent->kept_csms_ms = g_ascii_strtoll(kept, NULL, 10);
-    return TRUE;
-}
 
 static gint64 not_before_ms(gpointer user_data)
 {
@@ -431,26 +397,24 @@ static void make_parts(Agent *agent)
     agent->control = control_new(&CONTROL_HANDLERS, agent);
 }
 
-static void agent_clear(Agent *agent)
+static void clear_parts(Agent *agent)
 {
     clock_timer_clear(agent->clock, &agent->watchdog);
     clock_timer_clear(agent->clock, &agent->connect);
     clock_timer_clear(agent->clock, &agent->reset_again);
-    ws_client_free(agent->ws);
-    control_free(agent->control);
-    session_free(agent->session);
+    clock_timer_clear(agent->clock, &agent->store_timer);
+    g_clear_pointer(&agent->ws, ws_client_free);
+    g_clear_pointer(&agent->control, control_free);
+    g_clear_pointer(&agent->session, session_free);
     agent_free_diagnostics(agent);
-    firmware_free(agent->firmware);
-    transfers_free(agent->transfers);
-    rauc_free(agent->rauc);
-    health_checks_free(agent->health);
-    reboot_free(agent->reboot);
-    tls_free(agent->tls);
-    store_close(agent->store);
-    clock_free(agent->clock);
-    g_free(agent->boot_id);
-    g_free(agent->link_trouble);
-    g_main_loop_unref(agent->loop);
+    g_clear_pointer(&agent->firmware, firmware_free);
+    g_clear_pointer(&agent->transfers, transfers_free);
+    g_clear_pointer(&agent->rauc, rauc_free);
+    g_clear_pointer(&agent->health, health_checks_free);
+    g_clear_pointer(&agent->reboot, reboot_free);
+    g_clear_pointer(&agent->tls, tls_free);
+    g_clear_pointer(&agent->boot_id, g_free);
+    g_clear_pointer(&agent->link_trouble, g_free);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- running */
@@ -460,6 +424,7 @@ static gboolean on_signal(gpointer user_data)
     Agent *agent = user_data;
 
     g_message("ending");
+    agent->ending = TRUE;
     g_main_loop_quit(agent->loop);
     return G_SOURCE_CONTINUE;
 }
@@ -486,10 +451,32 @@ static gboolean start(Agent *agent, GError **error)
     diagnostics_start(agent->diagnostics);
     session_outbox_changed(agent->session);
     agent_connect(agent);
+    agent_watch_store(agent);
     if (systemd_watchdog_interval_ms() > 0)
         feed_watchdog(agent);
     systemd_notify("READY=1");
     return TRUE;
+}
+
+/* Until somebody ends it; anew with each store that takes the place of one of no use. */
+static int run(Agent *agent)
+{
+    for (;;) {
+        g_autoptr(GError) error = NULL;
+
+        if (!start(agent, &error)) {
+            g_critical("%s", error->message);
+            return EXIT_FAILED;
+        }
+        g_main_loop_run(agent->loop);
+        if (agent->ending)
+            systemd_notify("STOPPING=1");
+        clear_parts(agent);
+        if (agent->ending)
+            return EXIT_DONE;
+        if (!agent_renew_store(agent))
+            return EXIT_FAILED;
+    }
 }
 
 int agent_run(const Settings *settings, const char *config_file)
@@ -498,25 +485,20 @@ int agent_run(const Settings *settings, const char *config_file)
                    .config_file = config_file,
                    .loop = g_main_loop_new(NULL, FALSE),
                    .clock = clock_new()};
-    g_autoptr(GError) error = NULL;
-    guint term, interrupt;
     int code = EXIT_FAILED;
 
-    if (!open_store(&agent)) {
-        agent_clear(&agent);
-        return EXIT_FAILED;
+    if (agent_open_store(&agent)) {
+        guint term = g_unix_signal_add(SIGTERM, on_signal, &agent);
+        guint interrupt = g_unix_signal_add(SIGINT, on_signal, &agent);
+
+        code = run(&agent);
+        g_source_remove(term);
+        g_source_remove(interrupt);
     }
-    term = g_unix_signal_add(SIGTERM, on_signal, &agent);
-    interrupt = g_unix_signal_add(SIGINT, on_signal, &agent);
-    if (start(&agent, &error)) {
-        g_main_loop_run(agent.loop);
-        systemd_notify("STOPPING=1");
-        code = EXIT_DONE;
-    } else {
-        g_critical("%s", error->message);
-    }
-    g_source_remove(term);
-    g_source_remove(interrupt);
-    agent_clear(&agent);
+    clear_parts(&agent);
+    store_close(agent.next_store);
+    store_close(agent.store);
+    clock_free(agent.clock);
+    g_main_loop_unref(agent.loop);
     return code;
 }

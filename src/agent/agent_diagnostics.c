@@ -155,7 +155,7 @@ void agent_make_diagnostics(Agent *agent)
 
 void agent_free_diagnostics(Agent *agent)
 {
-    diagnostics_free(agent->diagnostics);
-    transfers_free(agent->uploads);
-    frames_free(agent->frames);
+    g_clear_pointer(&agent->diagnostics, diagnostics_free);
+    g_clear_pointer(&agent->uploads, transfers_free);
+    g_clear_pointer(&agent->frames, frames_free);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What agent.c (wiring), agent_connection.c, agent_diagnostics.c, agent_reset.c and agent_status.c (what people are shown) share.
+ * What agent.c (wiring), agent_store.c, agent_connection.c, agent_diagnostics.c, agent_reset.c and agent_status.c (what people
+ * are shown) share.
  */
 #pragma once
 
@@ -21,6 +22,7 @@
 #include "db/store.h"
 
 #define AGENT_CONNECT_RETRY_MS 60000 /* certificates or keys that cannot be used */
+#define AGENT_STORE_RETRY_MS   5000  /* a store that cannot be used */
 #define AGENT_TIME_AHEAD_MS                                                                        \
     86400000 /* CSMS time that far ahead of a synchronised clock is not kept */
 #define AGENT_TIME_KEEP_MS 3600000 /* CSMS time is stored when it is this far from the stored one */
@@ -32,7 +34,7 @@ typedef struct {
     char *boot_id;
     Clock *clock;
     Store *store;
-    StoreOrigin store_origin;
+    Store *next_store; /* one that can be used at last, for the parts that begin anew; else NULL */
     Tls *tls;
     WsClient *ws;
     Rauc *rauc;
@@ -46,12 +48,15 @@ typedef struct {
     Diagnostics *diagnostics;
     Frames *frames; /* NULL: not wanted */
 
-    gint64 kept_csms_ms;     /* last stored CSMS time, 0: none */
-    gboolean reset_wanted;   /* the CSMS asked for a Reset */
-    guint reset_tries;       /* its reboot was asked for so often */
-    guint reset_again;       /* timer: until then it has to come */
-    char *link_trouble;      /* why the last connection attempt failed; NULL: connected */
-    guint watchdog, connect; /* timers */
+    gint64 kept_csms_ms;   /* last stored CSMS time, 0: none */
+    gboolean told_time;    /* the log knows that the CSMS time cannot be kept */
+    gboolean ending;       /* somebody has asked for it */
+    gboolean reset_wanted; /* the CSMS asked for a Reset */
+    guint reset_tries;     /* its reboot was asked for so often */
+    guint reset_again;     /* timer: until then it has to come */
+    char *link_trouble;    /* why the last connection attempt failed; NULL: connected */
+    gboolean store_anew;   /* it is damaged: all begins anew */
+    guint watchdog, connect, store_timer; /* timers */
 } Agent;
 
 GVariant *agent_status(Agent *agent);               /* floating a{sv} */
@@ -67,6 +72,13 @@ void agent_reset_load(Agent *agent);      /* what an earlier life has accepted *
 void agent_reset_serve(Agent *agent);     /* the job has moved on: the Reset may go now */
 void agent_reset_carry_out(Agent *agent); /* nothing holds the reboot back any more */
 void agent_reset_drop(Agent *agent);      /* another reboot takes its place */
+
+/* agent_store.c */
+gboolean agent_open_store(Agent *agent); /* FALSE: another agent has it; it was told */
+void agent_watch_store(Agent *agent); /* a volatile one: ends the loop when there is a better one */
+void agent_check_store(Agent *agent); /* ends the loop when it is damaged */
+gboolean
+agent_renew_store(Agent *agent); /* without parts: what the loop was ended for; FALSE as above */
 
 /* agent_connection.c */
 void agent_connect(gpointer user_data); /* an Agent; tried again by itself */

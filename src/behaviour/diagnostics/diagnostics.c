@@ -255,7 +255,7 @@ static gboolean load(Diagnostics *diagnostics)
         reports_load(diagnostics->store, JOB_WAITS, &diagnostics->waiting, &error) &&
         reports_load(diagnostics->store, JOB_ENDED, &diagnostics->last, &error))
         return TRUE;
-    g_critical("cannot load the reports: %s", error->message);
+    diagnostics_tell_store(diagnostics, "cannot load the reports", error);
     g_clear_pointer(&diagnostics->report, report_free);
     g_clear_pointer(&diagnostics->waiting, report_free);
     return FALSE;
@@ -271,6 +271,7 @@ static void start(gpointer user_data)
         return;
     }
     diagnostics->started = TRUE;
+    diagnostics->told_store = FALSE;
     clean_spool(diagnostics);
     if (diagnostics->report != NULL)
         take_up(diagnostics);

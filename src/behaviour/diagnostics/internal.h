@@ -35,9 +35,10 @@ struct _Diagnostics {
     Report *last;    /* the newest ended one, or NULL */
     Report *untaken; /* the next row of `report`, which the store has not taken yet; NULL: none */
 
-    Command *collector; /* NULL: none runs */
-    Upload *upload;     /* NULL: none runs */
-    guint timer;        /* a retry that is due then, or a store that said no */
+    Command *collector;  /* NULL: none runs */
+    Upload *upload;      /* NULL: none runs */
+    guint timer;         /* a retry that is due then, or a store that said no */
+    gboolean told_store; /* the log knows that the store says no */
 };
 
 /* steps.c */
@@ -51,6 +52,8 @@ void diagnostics_fail(Diagnostics *diagnostics, const char *why, guint retry_aft
                       gboolean begun);
 void diagnostics_set_reason(Report *report, const char *reason);
 void diagnostics_take_waiting(Diagnostics *diagnostics); /* when none is under way */
+/* One line in the log for a store that says no, however often it is asked. */
+void diagnostics_tell_store(Diagnostics *diagnostics, const char *what, const GError *error);
 
 /* work.c: does what the state wants, until something is under way. */
 void diagnostics_advance(Diagnostics *diagnostics);

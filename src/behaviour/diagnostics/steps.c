@@ -44,6 +44,13 @@ static gboolean write_step(Diagnostics *diagnostics, Report *next, GError **erro
     return reports_update(diagnostics->store, next, error);
 }
 
+void diagnostics_tell_store(Diagnostics *diagnostics, const char *what, const GError *error)
+{
+    g_log(G_LOG_DOMAIN, diagnostics->told_store ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_CRITICAL,
+          "%s: %s; it is tried again", what, error->message);
+    diagnostics->told_store = TRUE;
+}
+
 static gboolean in_transaction(Diagnostics *diagnostics, Report *next, GError **error)
 {
     gboolean told = next->told;
@@ -67,11 +74,12 @@ void diagnostics_take_waiting(Diagnostics *diagnostics)
     next = report_copy(diagnostics->waiting);
     next->role = JOB_ACTIVE;
     if (!reports_update(diagnostics->store, next, &error)) {
-        g_warning("report=%" G_GINT64_FORMAT " cannot begin: %s", next->id, error->message);
+        diagnostics_tell_store(diagnostics, "the report that waits cannot begin", error);
         clock_timer_set(diagnostics->clock, &diagnostics->timer, STORE_RETRY_MS, timer_fired,
                         diagnostics);
         return;
     }
+    diagnostics->told_store = FALSE;
     g_clear_pointer(&diagnostics->waiting, report_free);
     diagnostics->report = g_steal_pointer(&next);
 }
@@ -109,12 +117,12 @@ gboolean diagnostics_take_step(Diagnostics *diagnostics)
     g_autoptr(GError) error = NULL;
 
     if (!in_transaction(diagnostics, diagnostics->untaken, &error)) {
-        g_warning("report=%" G_GINT64_FORMAT " cannot be kept: %s", diagnostics->untaken->id,
-                  error->message);
+        diagnostics_tell_store(diagnostics, "the store does not take the report's step", error);
         clock_timer_set(diagnostics->clock, &diagnostics->timer, STORE_RETRY_MS, timer_fired,
                         diagnostics);
         return FALSE;
     }
+    diagnostics->told_store = FALSE;
     adopt(diagnostics, g_steal_pointer(&diagnostics->untaken));
     diagnostics->events.outbox(diagnostics->user_data);
     diagnostics->events.changed(diagnostics->user_data);

@@ -187,6 +187,14 @@ static void set_timer(Firmware *firmware, gboolean store_failed)
                         look_again, firmware);
 }
 
+/* One line for a store that says no, however often it is asked. */
+static void tell_store(Firmware *firmware, const char *what, const GError *error)
+{
+    g_log(G_LOG_DOMAIN, firmware->told_store ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_CRITICAL,
+          "%s: %s; it is tried again", what, error->message);
+    firmware->told_store = TRUE;
+}
+
 void firmware_advance(Firmware *firmware)
 {
     g_autoptr(GError) error = NULL;
@@ -211,7 +219,7 @@ void firmware_advance(Firmware *firmware)
         firmware_drop_transport(firmware, firmware->job->state);
     firmware->advancing = FALSE;
     if (error)
-        g_critical("the store does not take the job's step: %s; it is tried again", error->message);
+        tell_store(firmware, "the store does not take the job's step", error);
     set_timer(firmware, error != NULL);
 }
 
@@ -295,7 +303,7 @@ void firmware_start(Firmware *firmware)
     g_autoptr(GError) error = NULL;
 
     if (!load(firmware, &error)) {
-        g_critical("cannot read the jobs: %s; it is tried again", error->message);
+        tell_store(firmware, "cannot read the jobs", error);
         g_clear_pointer(&firmware->job, job_free);
         g_clear_pointer(&firmware->waiting, job_free);
         g_clear_pointer(&firmware->last, job_free);
@@ -304,6 +312,7 @@ void firmware_start(Firmware *firmware)
         return;
     }
     firmware->started = TRUE;
+    firmware->told_store = FALSE;
     firmware_learned(firmware, firmware->config.boot_id);
     download_clean(firmware->config.spool_directory, firmware->job ? firmware->job->id : 0);
     firmware_adopt(firmware);

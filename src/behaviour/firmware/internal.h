@@ -131,6 +131,7 @@ struct _Firmware {
     gint64 retry_at_ms;     /* boottime; -1: not waiting */
 
     gboolean told_health, told_reboot; /* what the events were last told */
+    gboolean told_store;               /* the log knows that the store says no */
     guint timer;
     gboolean advancing, again;
 };

@@ -22,6 +22,17 @@ gboolean firmware_push_status(Firmware *firmware, const Job *job, const char *st
     return outbox_push(firmware->store, job->id, "FirmwareStatusNotification", payload, error);
 }
 
+/* What is done is done, and a store that said no before is well again. */
+static gboolean commit(Firmware *firmware, GError **error)
+{
+    if (!store_commit(firmware->store, error))
+        return FALSE;
+    if (firmware->told_store)
+        g_message("the store takes the job's steps again");
+    firmware->told_store = FALSE;
+    return TRUE;
+}
+
 static gboolean write_step(Firmware *firmware, const JobStep *step, const HistoryEntry *entry,
                            GError **error)
 {
@@ -165,7 +176,7 @@ gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, 
                            .event = (char *)job_event_name(event),
                            .detail = (char *)reason};
     if (!store_begin(firmware->store, error) || !write_step(firmware, &step, &entry, error) ||
-        !store_commit(firmware->store, error)) {
+        !commit(firmware, error)) {
         store_rollback(firmware->store);
         job_step_clear(&step);
         return FALSE;
@@ -203,7 +214,7 @@ gboolean firmware_promote_waiting(Firmware *firmware, GError **error)
 
     job->role = JOB_ACTIVE;
     if (!store_begin(firmware->store, error) || !jobs_update(firmware->store, job, error) ||
-        !history_add(firmware->store, &entry, error) || !store_commit(firmware->store, error)) {
+        !history_add(firmware->store, &entry, error) || !commit(firmware, error)) {
         store_rollback(firmware->store);
         return FALSE;
     }
@@ -230,7 +241,7 @@ static gboolean write_new_request(Firmware *firmware, Job *request, JobEvent eve
         if (!write_step(firmware, step, &entry, error))
             return FALSE;
     }
-    return write_request(firmware, request, error) && store_commit(firmware->store, error);
+    return write_request(firmware, request, error) && commit(firmware, error);
 }
 
 static void log_superseded(const Job *job)

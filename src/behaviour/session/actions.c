@@ -280,8 +280,10 @@ char *session_answer(Session *session, const OcppFrame *call)
         return ocpp_frame_error(call->id, code, words);
     log_unknown_field(call);
     payload = ACTIONS[i].handle(session, call->payload, &code, &words);
-    if (!payload)
+    if (!payload) {
+        g_warning("%s is refused: %s", call->action, words);
         return ocpp_frame_error(call->id, code, words);
+    }
     text = ocpp_frame_result(call->id, payload);
     json_decref(payload);
     return text;

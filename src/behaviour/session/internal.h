@@ -31,6 +31,8 @@ struct _Session {
     gboolean firmware_status_wanted,
         diagnostics_status_wanted; /* TriggerMessage: behind the outbox */
     guint outbox_rows;
+    gint64 delivered;         /* row that the CSMS has answered and the store still has; 0: none */
+    gboolean told_unreadable; /* the log knows that the outbox cannot be read */
     gint64 outbox_not_before_ms;
     guint outbox_tries;
     guint bad_frames;

@@ -102,19 +102,42 @@ static gboolean pump_boot(Session *session)
     return TRUE;
 }
 
+/* One line for a store that cannot be read, however often it is asked. */
+static void tell_unreadable(Session *session, const GError *error)
+{
+    if (!session->told_unreadable)
+        g_warning("cannot read the outbox: %s; it is tried again", error->message);
+    session->told_unreadable = TRUE;
+}
+
 static void count_outbox(Session *session)
 {
     g_autoptr(GError) error = NULL;
     guint rows = 0;
 
     if (!outbox_count(session->store, &rows, &error)) {
-        g_warning("cannot read the outbox: %s", error->message);
+        tell_unreadable(session, error);
         return;
     }
+    session->told_unreadable = FALSE;
     if (rows == session->outbox_rows)
         return;
     session->outbox_rows = rows;
     session->events.outbox(rows, session->user_data);
+}
+
+/* FALSE: the row is in the store still.  The CSMS has it, so it is not sent again, and what comes behind it waits. */
+static gboolean remove_delivered(Session *session, GError **error)
+{
+    if (session->delivered == 0)
+        return TRUE;
+    if (outbox_remove(session->store, session->delivered, error)) {
+        session->delivered = 0;
+        count_outbox(session);
+        return TRUE;
+    }
+    session->outbox_not_before_ms = now(session) + SESSION_STORE_RETRY_MS;
+    return FALSE;
 }
 
 static gboolean pump_outbox(Session *session)
@@ -123,11 +146,12 @@ static gboolean pump_outbox(Session *session)
     g_autoptr(GError) error = NULL;
     json_t *payload;
 
-    if (session->outbox_rows == 0 || now(session) < session->outbox_not_before_ms)
+    if (session->outbox_rows == 0 || now(session) < session->outbox_not_before_ms ||
+        !remove_delivered(session, NULL))
         return FALSE;
     if (!outbox_head(session->store, &row, &error)) {
-        g_warning("cannot read the outbox: %s", error->message);
-        session->outbox_not_before_ms = now(session) + SESSION_OUTBOX_RETRY_FIRST_MS;
+        tell_unreadable(session, error);
+        session->outbox_not_before_ms = now(session) + SESSION_STORE_RETRY_MS;
         return FALSE;
     }
     if (!row)
@@ -307,11 +331,10 @@ static void outbox_ended(Session *session, OcppCallEnd end, const OcppCallInfo *
     if (end == OCPP_CALL_RESULT || end == OCPP_CALL_ERROR) {
         session->outbox_tries = 0;
         session->outbox_not_before_ms = 0;
-        if (!outbox_remove(session->store, info->tag, &error)) {
-            g_warning("a delivered report stays in the outbox: %s", error->message);
-            session->outbox_not_before_ms = now(session) + SESSION_OUTBOX_RETRY_FIRST_MS;
-        }
-        count_outbox(session);
+        session->delivered = info->tag;
+        if (!remove_delivered(session, &error))
+            g_warning("a delivered report stays in the outbox: %s; it is tried again",
+                      error->message);
     } else if (end == OCPP_CALL_TIMEOUT) {
         gint64 delay = (gint64)SESSION_OUTBOX_RETRY_FIRST_MS << MIN(session->outbox_tries, 10);
 

@@ -57,11 +57,22 @@ void session_state_take_interval(Session *session, gint64 interval_s)
         ocpp_configuration_integer(session->configuration, "HeartbeatInterval"));
 }
 
+/* Only what outlives a restart is kept. */
+static gboolean keep(Session *session, ValuesTable table, const char *name, const char *value,
+                     GError **error)
+{
+    if (store_is_durable(session->store))
+        return values_set(session->store, table, name, value, error);
+    g_set_error_literal(error, STORE_ERROR, STORE_ERROR_WRITE,
+                        "the agent has no store that outlives a restart");
+    return FALSE;
+}
+
 gboolean session_state_keep_key(Session *session, const char *key, const char *value)
 {
     g_autoptr(GError) error = NULL;
 
-    if (values_set(session->store, VALUES_CONFIGURATION, key, value, &error))
+    if (keep(session, VALUES_CONFIGURATION, key, value, &error))
         return TRUE;
     g_warning("cannot keep the configuration key %s: %s", key, error->message);
     return FALSE;
@@ -72,7 +83,7 @@ gboolean session_state_keep_availability(Session *session, guint connector, gboo
     g_autofree char *name = g_strdup_printf("inoperative.%u", connector);
     g_autoptr(GError) error = NULL;
 
-    if (!values_set(session->store, VALUES_AGENT, name, inoperative ? "true" : "false", &error)) {
+    if (!keep(session, VALUES_AGENT, name, inoperative ? "true" : "false", &error)) {
         g_warning("cannot keep the availability of connector %u: %s", connector, error->message);
         return FALSE;
     }
