@@ -41,7 +41,8 @@ LIB_C      := $(sort $(filter-out src/agent/main.c,$(wildcard ocpp/*.c db/*.c sr
 LIB_O      := $(LIB_C:%.c=$(OUT)/%.o) $(OUT)/db/migrations.o
 MOCK_O     := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tools/mock-csms/*.c)))
 UNIT_C     := $(sort $(wildcard tests/unit/*.c))
-UNIT_BIN   := $(UNIT_C:tests/unit/%.c=$(OUT)/tests/%)
+UNIT_BIN   := $(UNIT_C:tests/unit/%.c=$(OUT)/tests/%) $(OUT)/tests/test_year
+YEAR_O     := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/year/*.c)))
 
 .PHONY: all
 all: $(OUT)/rauc-ocpp-agent ## build the agent (build/release)
@@ -70,6 +71,12 @@ test-crash: ## an update with agent, power, RAUC or CSMS lost at every durable b
 	$(MAKE) -j$(JOBS) all tools $(OUT)/tests/boundaries.so
 	$(PYTHON) tests/crash/run.py $(OUT)
 	$(PYTHON) tests/crash/run.py $(OUT) --mutations
+
+.PHONY: test-year
+test-year: ## a year of updates, outages, reboots and crashes in virtual time; YEARS=N; SEED=N: the first one's
+	tools/install-packages.sh build test
+	$(MAKE) -j$(JOBS) $(OUT)/tests/test_year
+	$(OUT)/tests/test_year
 
 .PHONY: bench
 bench: ## measure the release build beside the bare tools, into build/bench.json (as root); STRICT=1: fail on a missed budget
@@ -128,6 +135,9 @@ $(OUT)/mock-csms: $(MOCK_O)
 
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $(OUT)/librauc-ocpp-agent.a
 	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+
+$(OUT)/tests/test_year: $(YEAR_O) $(OUT)/librauc-ocpp-agent.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
 
 # Preloaded into the agent by tests/crash; not into a sanitized one, whose runtime wants to come first.

@@ -89,9 +89,10 @@ typedef struct {
     JobTransport transport;
     gint64 fetched_bytes; /* over the network, by attempts that have ended */
     guint attempts;       /* charged so far */
-    guint interruptions;  /* not charged, five a job; then the reboots for want of RAUC, five */
-    gboolean tried;       /* InstallBundle was called once: a new request waits */
-    gboolean written;     /* RAUC was seen writing the slot in the current attempt */
+    guint
+        interruptions; /* not charged, five a job; then the boots without RAUC that were ended, five */
+    gboolean tried;    /* InstallBundle was called once: a new request waits */
+    gboolean written; /* RAUC was seen writing the slot in the current attempt */
     JobWire wire;
     char *last_status; /* last status queued, for TriggerMessage; NULL: none */
     char *reason;      /* why it failed or waits, in words; NULL: none */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What lies under a Clock: the kernel's time or a test's.  Only src/adapter/clock*.c includes it.
+ * What lies under a Clock: the kernel's time or a test's.  Only src/adapter/clock*.c includes it, and tests/year,
+ * which goes from timer to timer.
  */
 #pragma once
 

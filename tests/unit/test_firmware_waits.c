@@ -381,6 +381,40 @@ START_TEST(silent_after_interruptions)
 }
 END_TEST
 
+/* The power went when RAUC had activated the slot and before it said so: it is `installing` that is silent then. */
+START_TEST(silent_with_no_interruption_left)
+{
+    g_autoptr(World) world = installing(0);
+
+    for (int i = 0; i < 5; i++) {
+        world_boot(world, OLD, RAUC_IDLE);
+        did(world, "good:A install");
+    }
+    world_boot(world, TARGET, RAUC_ABSENT);
+    world_pass(world, HOUR);
+    did(world, "reboot");
+}
+END_TEST
+
+/* Asking in vain is none of the five reboots, however often and over how many restarts. */
+START_TEST(silent_and_no_reboot_comes)
+{
+    g_autoptr(World) world = rebooting();
+
+    world->no_commands = TRUE;
+    world_boot(world, TARGET, RAUC_ABSENT);
+    for (int i = 0; i < 3; i++) {
+        world_pass(world, 3 * HOUR);
+        did(world, "reboot reboot reboot");
+        world_restart(world);
+    }
+    ck_assert_uint_eq(world_job(world)->interruptions, 1);
+    world->no_commands = FALSE;
+    world_pass(world, HOUR);
+    did(world, "reboot");
+}
+END_TEST
+
 START_TEST(interrupted_too_often)
 {
     g_autoptr(World) world = installing(9);
@@ -435,6 +469,8 @@ int main(void)
     tcase_add_test(tests, silent_waits_for_leave);
     tcase_add_test(tests, silent_for_good);
     tcase_add_test(tests, silent_after_interruptions);
+    tcase_add_test(tests, silent_with_no_interruption_left);
+    tcase_add_test(tests, silent_and_no_reboot_comes);
     tcase_add_test(tests, interrupted_too_often);
     tcase_add_test(tests, silent_before_the_install);
     suite_add_tcase(suite, tests);

@@ -160,7 +160,10 @@ static void bring_forward(Job *job, JobEvent event, JobState next, const JobFact
     case JOB_EVENT_REFUSED:
         job->attempts++;
         break;
-    case JOB_EVENT_SILENT: /* as often as an installation may be interrupted, and no more */
+    case JOB_EVENT_SILENT: /* as often as an installation may be interrupted; a reboot that does not come is not counted */
+        job->interruptions += g_strcmp0(job->retry_boot_id, facts->boot_id) != 0;
+        set_text(&job->retry_boot_id, facts->boot_id);
+        break;
     case JOB_EVENT_INTERRUPTED:
     case JOB_EVENT_INTERRUPTED_LAST:
         job->interruptions++;

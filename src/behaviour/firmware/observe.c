@@ -328,6 +328,13 @@ static gboolean needs_rauc(const Firmware *firmware)
     return job_state_is_active(firmware->job->state) && !(firmware->seen && waits);
 }
 
+/* What the installation has been through already must not count: the slot without RAUC may have been booted before RAUC said
+ * that it had activated it. */
+static guint silent_boots_allowed(const Job *job)
+{
+    return job->state == JOB_INSTALLING ? 2 * JOB_MAX_INTERRUPTIONS : JOB_MAX_INTERRUPTIONS;
+}
+
 /* RAUC mute since a boot: without it no verdict can be had, and the loader falls back when nothing
  * marks the slot good. */
 static Finding observe_silence(const Firmware *firmware)
@@ -335,7 +342,7 @@ static Finding observe_silence(const Firmware *firmware)
     gboolean asked = firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT;
 
     if (asked || !needs_rauc(firmware) || !absent_too_long(firmware) ||
-        firmware->job->interruptions >= JOB_MAX_INTERRUPTIONS)
+        firmware->job->interruptions >= silent_boots_allowed(firmware->job))
         return NOTHING;
     return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC does not answer; rebooting without a mark")};
 }
