@@ -422,10 +422,11 @@ void ledger_reboots(World *world)
 {
     const Job *job = firmware_job(world->agent->firmware);
     const Entry *entry = job ? find(world, job->id) : NULL;
+    const Device *device = &world->device;
 
     if (entry && !entry->tainted && job->state == JOB_ROLLING_BACK &&
-        world->agent->rauc.presence == RAUC_IDLE &&
-        device_primary(&world->device) == world->device.booted)
+        world->agent->rauc.presence == RAUC_IDLE && device_primary(device) == device->booted &&
+        device->slots[device->booted].bundle == entry->bundle)
         violation(world, "job %" G_GINT64_FORMAT " rolls back into the slot that failed", job->id);
 }
 
