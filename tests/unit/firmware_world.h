@@ -35,7 +35,8 @@ struct _Rauc {
     gboolean late; /* answers nothing until this is FALSE again */
 
     const char *booted, *primary;
-    gboolean lies; /* until the booted slot is marked good */
+    gboolean lies;  /* until the booted slot is marked good */
+    gboolean hides; /* the primary slot, until then */
     JobSlotRecord target;
     gboolean target_bad;
     gboolean alone;     /* knows no slot but the booted one */
@@ -103,8 +104,8 @@ void rauc_mark(Rauc *rauc, const char *state, const char *slot, RaucDoneFunc don
 static RaucStatus *fake_status(const Rauc *rauc)
 {
     const char *other = g_strcmp0(rauc->booted, OLD) == 0 ? TARGET : OLD;
-    RaucStatus *status =
-        slots_status(rauc->booted, rauc->lies ? other : rauc->primary, &rauc->target);
+    const char *primary = rauc->lies ? other : rauc->primary;
+    RaucStatus *status = slots_status(rauc->booted, rauc->hides ? NULL : primary, &rauc->target);
 
     if (rauc->target_bad)
         slots_set(&slots_get(status, TARGET)->boot_status, "bad");
@@ -118,7 +119,7 @@ static void fake_mark(Rauc *rauc, const char *state, const char *slot)
     if (g_str_equal(state, "active"))
         rauc->primary = g_str_equal(slot, OLD) ? OLD : TARGET;
     if (g_str_equal(state, "good") && g_str_equal(slot, rauc->booted))
-        rauc->lies = FALSE;
+        rauc->lies = rauc->hides = FALSE;
     if (g_str_equal(state, "bad") && g_str_equal(slot, TARGET)) {
         rauc->target_bad = TRUE;
         rauc->primary = OLD;

@@ -265,9 +265,10 @@ START_TEST(grub_interrupted)
 {
     g_autoptr(World) world = installing(0);
 
-    world->rauc.lies = TRUE;
+    world->rauc.lies = _i == 0;
+    world->rauc.hides = _i == 1;
     world_boot(world, OLD, RAUC_IDLE);
-    did(world, "good:A install");
+    did(world, "good:A install"); /* at once: each boot without a mark is an attempt less */
     ck_assert_uint_eq(world_job(world)->interruptions, 1);
 }
 END_TEST
@@ -363,7 +364,7 @@ int main(void)
     tcase_add_test(tests, boot_mark_refused);
     tcase_add_test(tests, cancel_while_marking_good);
     tcase_add_loop_test(tests, grub_falls_back, 0, 2);
-    tcase_add_test(tests, grub_interrupted);
+    tcase_add_loop_test(tests, grub_interrupted, 0, 2);
     tcase_add_test(tests, grub_new_slot);
     tcase_add_loop_test(tests, deadline_is_counted_in_a_boot, 0, 2);
     tcase_add_test(tests, no_fallback);

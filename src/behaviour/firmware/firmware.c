@@ -37,11 +37,27 @@ static void ask_later(Firmware *firmware)
         firmware->untold_since_ms = now(firmware);
 }
 
-/* How an install ended is decided by the primary slot; a loader backend that fails once must not decide it. */
-static gboolean is_undecided(const Firmware *firmware, const RaucStatus *status)
+/* How an install ended is decided by the primary slot; a loader backend that fails once must not decide it.  With GRUB there is
+ * none before the booted slot is marked: for that mark the rest of the status is enough. */
+static gboolean is_undecided(const Firmware *firmware)
 {
-    return !status->primary && firmware->job && firmware->job->state == JOB_INSTALLING &&
-           firmware->primary_tries < FIRMWARE_PRIMARY_TRIES;
+    return !firmware->status->primary && firmware->job && firmware->job->state == JOB_INSTALLING &&
+           firmware->primary_tries < FIRMWARE_PRIMARY_TRIES && !firmware_awaits_boot_mark(firmware);
+}
+
+static void take_status(Firmware *firmware, RaucStatus *status)
+{
+    firmware_forget_status(firmware);
+    firmware->status = status;
+    if (is_undecided(firmware)) {
+        g_info("RAUC does not tell which slot is primary");
+        firmware_forget_status(firmware);
+        firmware->primary_tries++;
+        ask_later(firmware);
+        return;
+    }
+    firmware->untold_since_ms = -1;
+    firmware->query_tries = 0;
 }
 
 static void status_arrived(RaucStatus *status, const GError *error, gpointer user_data)
@@ -52,16 +68,8 @@ static void status_arrived(RaucStatus *status, const GError *error, gpointer use
     if (error) {
         g_info("RAUC does not tell the state of its slots: %s", error->message);
         ask_later(firmware);
-    } else if (is_undecided(firmware, status)) {
-        g_info("RAUC does not tell which slot is primary");
-        firmware->primary_tries++;
-        rauc_status_free(status);
-        ask_later(firmware);
     } else {
-        firmware_forget_status(firmware);
-        firmware->status = status;
-        firmware->untold_since_ms = -1;
-        firmware->query_tries = 0;
+        take_status(firmware, status);
     }
     firmware_advance(firmware);
 }

@@ -148,7 +148,8 @@ gboolean firmware_watches(const Firmware *firmware);
 gint64 firmware_watchdog_ms(const Firmware *firmware); /* when what it watches counts as stalled */
 gboolean firmware_wants_health(const Firmware *firmware);
 gboolean firmware_may_mark_boot(const Firmware *firmware);
-gboolean firmware_last_attempt(const Firmware *firmware); /* none is left after this one */
+gboolean firmware_awaits_boot_mark(const Firmware *firmware); /* before the job is looked at */
+gboolean firmware_last_attempt(const Firmware *firmware);     /* none is left after this one */
 
 /* steps.c */
 gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, GError **error);

@@ -53,6 +53,12 @@ gboolean firmware_may_mark_boot(const Firmware *firmware)
     return firmware->healthy && firmware->config.mark_good == FIRMWARE_MARK_ALWAYS;
 }
 
+gboolean firmware_awaits_boot_mark(const Firmware *firmware)
+{
+    return !firmware->seen && firmware_may_mark_boot(firmware) &&
+           firmware->boot_mark_tries < FIRMWARE_BOOT_MARK_TRIES;
+}
+
 gboolean firmware_wants_health(const Firmware *firmware)
 {
     if (firmware->job && job_state_is_active(firmware->job->state))
@@ -310,7 +316,7 @@ static Finding observe_start(const Firmware *firmware)
         return found(JOB_EVENT_RESUME); /* our install, or at least its end will tell */
     if (!firmware->status)
         return NOTHING; /* RAUC is silent, or at work for somebody else */
-    if (firmware_may_mark_boot(firmware) && firmware->boot_mark_tries < FIRMWARE_BOOT_MARK_TRIES)
+    if (firmware_awaits_boot_mark(firmware))
         return NOTHING; /* GetPrimary is not to be believed before the mark */
     finding.event = verdict_on_start(firmware->job, &seen, &finding.reason);
     if (finding.event == JOB_EVENT_BOOT_TARGET_THIRD &&
