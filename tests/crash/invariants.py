@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What has to be true after every update, whoever died in it; and what is read from a store for that."""
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -67,28 +68,36 @@ def _segments(events):
     return [(segment[0], segment[1:]) for segment in segments]
 
 
-def check_order(world):
-    """A status is repeated exactly when the agent died between sending it and taking it out of its outbox (an agent that
-    lives on may repeat it when the connection broke), and without the repeats the CSMS heard what it had to."""
+def _order(world, repeats):
+    """The problems if, of the first statuses after a broken connection that an agent lived through, those repeat the last one
+    of which `repeats` says so."""
     expected = world.path.expected * rounds(world)
     problems, heard, last = [], [], 0
-    for first, statuses in _segments(world.charger.csms.events):
+    for (first, statuses), guess in zip(_segments(world.charger.csms.events), repeats):
         joint = next((j for j in world.joints if j.received == first and j.received >= last), None)
-        expected_repeat = None
+        same = bool(statuses and heard and statuses[0] == heard[-1])
+        repeated = same and guess
         if joint:
             removed = joint.pushed - len(joint.queued)
             if not removed <= len(heard) <= removed + 1:
                 problems.append(f"{len(heard)} statuses were heard when the agent ended, {removed} were done with: {joint}")
-            expected_repeat = len(heard) == removed + 1
-        repeated = bool(statuses and heard and statuses[0] == heard[-1] and
-                        (expected_repeat if joint else expected[len(heard):len(heard) + 1] != statuses[:1]))
-        if joint and statuses and expected_repeat != repeated:
-            problems.append(f"{statuses[0]} instead of a repeated {heard[-1]}")
+            repeated = same and len(heard) == removed + 1
+            if statuses and len(heard) == removed + 1 and not same:
+                problems.append(f"{statuses[0]} instead of a repeated {heard[-1]}")
         heard += statuses[repeated:]
         last = first
     if heard != expected:
         problems.append(f"the CSMS heard {heard}, not {expected}; in all {world.statuses()}, {world.joints}")
     return problems
+
+
+def check_order(world):
+    """A status is repeated exactly when the agent died between sending it and taking it out of its outbox (an agent that
+    lives on may repeat it when the connection broke: whether the same word is a repeat or the next job's, it does not say),
+    and without the repeats the CSMS heard what it had to."""
+    segments = len(_segments(world.charger.csms.events))
+    tries = [_order(world, repeats) for repeats in itertools.product((True, False), repeat=segments)]
+    return min(tries, key=len)
 
 
 def check_frames_of(world):
