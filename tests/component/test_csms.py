@@ -563,8 +563,8 @@ def test_a_boot_notification_without_a_good_answer_is_not_accepted(make_charger,
 def test_boot_notification_is_tried_again_after_an_error(make_charger):
     charger = make_charger()
     assert charger.csms.command("error BootNotification InternalError 1") == "ok"
-    charger.start()                                             # waits for Accepted
-    first, second = charger.boots()
+    charger.start()
+    first, second = wait_until(lambda: len(charger.boots()) == 2 and charger.boots(), "both of them")
     assert first["frame"][1] != second["frame"][1]
     assert "BootNotification failed; it is tried again" in charger.log_text()
     assert actions(charger)[:2] == ["BootNotification", "BootNotification"]
