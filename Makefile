@@ -72,6 +72,13 @@ test-crash: ## an update with agent, power, RAUC or CSMS lost at every durable b
 	$(PYTHON) tests/crash/run.py $(OUT)
 	$(PYTHON) tests/crash/run.py $(OUT) --mutations
 
+.PHONY: test-boot
+test-boot: ## updates in emulated machines: real kernel, boot loaders that count attempts, power cuts (as root); CUTS=N; SEED=N
+	tools/install-packages.sh build test
+	-tools/install-packages.sh boot
+	$(MAKE) -j$(JOBS) all tools
+	$(PYTHON) tests/boot/run.py $(OUT)
+
 .PHONY: test-year
 test-year: ## a year of updates, outages, reboots and crashes in virtual time; YEARS=N; SEED=N: the first one's
 	tools/install-packages.sh build test

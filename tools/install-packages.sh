@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Installs the Debian packages that are missing for what is named: build, test, guest, bench, lint, demo.
+# Installs the Debian packages that are missing for what is named: build, test, guest, boot, bench, lint, demo.
 # Does nothing, and needs no root, when none is missing.
 set -euo pipefail
 
@@ -10,6 +10,7 @@ servers=(nginx python3-pyftpdlib python3-openssl vsftpd openssh-server openssh-s
 tests=("${demo[@]}" "${servers[@]}" ca-certificates casync check curl faketime iproute2 patch python3-pytest python3-pytest-xdist python3-jsonschema xz-utils)
 bench=("${demo[@]}" curl nginx strace time)
 guest=(user-mode-linux mmdebstrap debian-archive-keyring kmod)
+boot=(qemu-system-x86 u-boot-qemu u-boot-tools grub-common grub-pc-bin mmdebstrap debian-archive-keyring e2fsprogs fdisk cpio kmod xz-utils binutils socat)
 lint=(clang clang-format clang-tidy cppcheck shellcheck codespell check)
 
 wanted=()
@@ -20,9 +21,10 @@ for purpose in "$@"; do
     test) wanted+=("${tests[@]}") ;;
     bench) wanted+=("${bench[@]}") ;;
     guest) wanted+=("${guest[@]}") ;;
+    boot) wanted+=("${boot[@]}") ;;
     lint) wanted+=("${lint[@]}") ;;
     *)
-        echo "usage: $0 build|demo|test|guest|bench|lint ..." >&2
+        echo "usage: $0 build|demo|test|guest|boot|bench|lint ..." >&2
         exit 2
         ;;
     esac
