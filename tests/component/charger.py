@@ -15,6 +15,7 @@ import signal
 import subprocess
 
 from simdevice import Device, FaultServer, MockCsms, fixtures, wait_until
+from simdevice.loops import free_loops
 from simdevice.process import Process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -65,6 +66,7 @@ class Charger:
         finally:
             self.server.close()
             self.device.close()
+            free_loops(self.path)
         if check:
             errors = [f for f in self.csms.events if f["event"] == "received" and f.get("errors")]
             assert not errors, errors
