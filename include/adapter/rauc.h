@@ -104,6 +104,7 @@ void rauc_install(Rauc *rauc, const char *source, RaucDoneFunc done, gpointer us
 void rauc_mark(Rauc *rauc, const char *state, const char *slot, RaucDoneFunc done,
                gpointer user_data);
 
+void rauc_slot_free(gpointer slot); /* a RaucSlot */
 void rauc_status_free(RaucStatus *status);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RaucStatus, rauc_status_free)
 

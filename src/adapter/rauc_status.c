@@ -6,7 +6,7 @@
 
 #include "rauc_internal.h"
 
-static void slot_free(gpointer data)
+void rauc_slot_free(gpointer data)
 {
     RaucSlot *slot = data;
 
@@ -76,7 +76,7 @@ RaucStatus *rauc_status_parse(GVariant *reply)
     if (!g_variant_is_of_type(reply, G_VARIANT_TYPE("(a(sa{sv}))")))
         return NULL;
     status = g_new0(RaucStatus, 1);
-    status->slots = g_ptr_array_new_with_free_func(slot_free);
+    status->slots = g_ptr_array_new_with_free_func(rauc_slot_free);
     list = g_variant_get_child_value(reply, 0);
     count = g_variant_n_children(list);
     for (gsize i = 0; i < count && status->slots->len < RAUC_MAX_SLOTS; i++) {

@@ -14,23 +14,6 @@
 #define TARGET "rootfs.1"
 #define RESCUE "rescue.0"
 
-static void slots_free_one(gpointer data)
-{
-    RaucSlot *slot = data;
-
-    g_free(slot->name);
-    g_free(slot->class_);
-    g_free(slot->bootname);
-    g_free(slot->state);
-    g_free(slot->boot_status);
-    g_free(slot->status);
-    g_free(slot->version);
-    g_free(slot->hash);
-    g_free(slot->installed_timestamp);
-    g_free(slot->activated_timestamp);
-    g_free(slot);
-}
-
 static RaucSlot *slots_add(RaucStatus *status, const char *name, const char *bootname,
                            const char *booted)
 {
@@ -52,7 +35,7 @@ static RaucStatus *slots_status(const char *booted, const char *primary,
     RaucStatus *status = g_new0(RaucStatus, 1);
     RaucSlot *target;
 
-    status->slots = g_ptr_array_new_with_free_func(slots_free_one);
+    status->slots = g_ptr_array_new_with_free_func(rauc_slot_free);
     status->primary = g_strdup(primary);
     slots_add(status, OLD, "A", booted);
     target = slots_add(status, TARGET, "B", booted);

@@ -291,23 +291,6 @@ static void add_slot(World *world, RaucStatus *status, int number)
     g_ptr_array_add(status->slots, slot);
 }
 
-static void slot_free(gpointer data)
-{
-    RaucSlot *slot = data;
-
-    g_free(slot->name);
-    g_free(slot->class_);
-    g_free(slot->bootname);
-    g_free(slot->state);
-    g_free(slot->boot_status);
-    g_free(slot->status);
-    g_free(slot->version);
-    g_free(slot->hash);
-    g_free(slot->installed_timestamp);
-    g_free(slot->activated_timestamp);
-    g_free(slot);
-}
-
 static void answer_query(World *world, const Call *call)
 {
     RaucStatus *status;
@@ -323,7 +306,7 @@ static void answer_query(World *world, const Call *call)
         return;
     }
     status = g_new0(RaucStatus, 1);
-    status->slots = g_ptr_array_new_with_free_func(slot_free);
+    status->slots = g_ptr_array_new_with_free_func(rauc_slot_free);
     if (primary >= 0 && world->now_ms >= world->rauc.no_primary_until)
         status->primary = g_strdup(slot_name(primary));
     add_slot(world, status, 0);

@@ -99,6 +99,14 @@ static const char *trouble(const Relay *relay)
     return relay->chunk_trouble != NULL ? relay->chunk_trouble->message : NULL;
 }
 
+GError *relay_late_error(const Relay *relay, int code, const char *why)
+{
+    return g_error_new(TRANSFER_ERROR, code,
+                       "%s (RAUC has waited for %" G_GINT64_FORMAT
+                       " s and would give up by itself)",
+                       why != NULL ? why : "the server is too slow", relay->hold_ms / 1000);
+}
+
 static void too_late(gpointer user_data)
 {
     Relay *relay = user_data;
@@ -110,11 +118,7 @@ static void too_late(gpointer user_data)
                         relay);
         return;
     }
-    const char *why = trouble(relay);
-    g_autoptr(GError) error =
-        g_error_new(TRANSFER_ERROR, TRANSFER_ERROR_NETWORK,
-                    "%s (RAUC has waited for %" G_GINT64_FORMAT " s and would give up by itself)",
-                    why != NULL ? why : "the server is too slow", relay->hold_ms / 1000);
+    g_autoptr(GError) error = relay_late_error(relay, TRANSFER_ERROR_NETWORK, trouble(relay));
     relay_give_up(relay, error);
 }
 

@@ -106,9 +106,12 @@ static void judge(Relay *relay, const GError *error)
                                 "the server does not tell how long the bundle is");
 
         relay_give_up(relay, no_size);
-    } else if (error != NULL &&
-               (!known || !transfer_error_is_transient(error) || relay_is_late(relay))) {
+    } else if (error != NULL && (!known || !transfer_error_is_transient(error))) {
         relay_give_up(relay, error);
+    } else if (error != NULL && relay_is_late(relay)) {
+        g_autoptr(GError) late = relay_late_error(relay, error->code, error->message);
+
+        relay_give_up(relay, late);
     } else if (error != NULL) {
         /* Reading ahead waited for a server while RAUC did not, or not for that long. */
         relay->tired = TRUE;

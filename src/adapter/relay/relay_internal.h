@@ -106,6 +106,8 @@ gint64 relay_budget_left(const Relay *relay);
 GError *relay_budget_error(const Relay *relay);
 /* Whether RAUC has waited for `hold_ms`. */
 gboolean relay_is_late(const Relay *relay);
+/* The end when RAUC has waited for too long; `why` NULL: nothing is known.  `code` of TRANSFER_ERROR. */
+GError *relay_late_error(const Relay *relay, int code, const char *why);
 
 /* ---- relay_bundle.c ---- */
 

@@ -14,65 +14,8 @@ static gint64 now(const Firmware *firmware)
     return clock_boottime_ms(firmware->clock);
 }
 
-const RaucSlot *firmware_booted(const Firmware *firmware)
-{
-    return firmware->status ? rauc_status_booted(firmware->status) : NULL;
-}
-
-void firmware_forget_status(Firmware *firmware)
-{
-    g_clear_pointer(&firmware->status, rauc_status_free);
-}
-
 /* ------------------------------------------------------------------------------------------------------------
  * the loop */
-
-static void ask_later(Firmware *firmware)
-{
-    gint64 delay = (gint64)FIRMWARE_EFFECT_RETRY_MS << MIN(firmware->query_tries, 10);
-
-    firmware->query_tries++;
-    firmware->query_not_before_ms = now(firmware) + MIN(delay, FIRMWARE_EFFECT_RETRY_MAX_MS);
-    if (firmware->untold_since_ms < 0)
-        firmware->untold_since_ms = now(firmware);
-}
-
-/* How an install ended is decided by the primary slot; a loader backend that fails once must not decide it.  With GRUB there is
- * none before the booted slot is marked: for that mark the rest of the status is enough. */
-static gboolean is_undecided(const Firmware *firmware)
-{
-    return !firmware->status->primary && firmware->job && firmware->job->state == JOB_INSTALLING &&
-           firmware->primary_tries < FIRMWARE_PRIMARY_TRIES && !firmware_awaits_boot_mark(firmware);
-}
-
-static void take_status(Firmware *firmware, RaucStatus *status)
-{
-    firmware_forget_status(firmware);
-    firmware->status = status;
-    if (is_undecided(firmware)) {
-        g_info("RAUC does not tell which slot is primary");
-        firmware_forget_status(firmware);
-        firmware->primary_tries++;
-        ask_later(firmware);
-        return;
-    }
-    firmware->untold_since_ms = -1;
-    firmware->query_tries = 0;
-}
-
-static void status_arrived(RaucStatus *status, const GError *error, gpointer user_data)
-{
-    Firmware *firmware = user_data;
-
-    firmware->asking = FALSE;
-    if (error) {
-        g_info("RAUC does not tell the state of its slots: %s", error->message);
-        ask_later(firmware);
-    } else {
-        take_status(firmware, status);
-    }
-    firmware_advance(firmware);
-}
 
 /* No progress for too long: there is no way to cancel, so RAUC itself has to go.  What became of
  * the attempt is judged when it is back. */
@@ -167,10 +110,8 @@ static gboolean advance_once(Firmware *firmware, GError **error)
     }
     if (firmware_run_effect(firmware) || take_step(firmware, error))
         return TRUE;
-    if (!*error && firmware_wants_status(firmware)) {
-        firmware->asking = TRUE;
-        rauc_query(firmware->rauc, status_arrived, firmware);
-    }
+    if (!*error && firmware_wants_status(firmware))
+        firmware_ask_status(firmware);
     return FALSE;
 }
 

@@ -2,13 +2,14 @@
 /*
  * What the parts of the firmware behaviour share.
  *
+ *   status.c     asks RAUC for the state of its slots
  *   firmware.c   what comes from outside: requests, cancel, RAUC's signals, leave to reboot, health
  *   observe.c    looks at everything and names the next event; also when to look again
  *   steps.c      applies an event: one transaction, then the effects are due
  *   effects.c    carries the effects out, one by one
  *   transport.c  how the bundle comes to RAUC: own download, relay, local file
  *   progress.c   how far it is, for people
- *   table.c machine.c verdict.c location.c   pure
+ *   table.c machine.c verdict.c   pure
  */
 #pragma once
 
@@ -198,7 +199,10 @@ void firmware_abort(Firmware *firmware);
 /* The attempt is over; NULL: Completed(0). */
 void firmware_end_attempt(Firmware *firmware, const GError *error);
 
-/* firmware.c: look, step, act, until nothing moves; then set the timer. */
-void firmware_advance(Firmware *firmware);
+/* status.c */
+void firmware_ask_status(Firmware *firmware);
 void firmware_forget_status(Firmware *firmware);
 const RaucSlot *firmware_booted(const Firmware *firmware);
+
+/* firmware.c: look, step, act, until nothing moves; then set the timer. */
+void firmware_advance(Firmware *firmware);
