@@ -12,14 +12,17 @@ typedef struct {
     RaucDoneFunc done;
     RaucStatusFunc answer; /* of a query, instead of `done` */
     gpointer user_data;
+    guint replies; /* still to come */
     RaucStatus *status;
-    GError *error;
+    char *primary;
+    GError *error; /* the first one */
 } Call;
 
 static void call_free(Call *call)
 {
     g_clear_object(&call->session);
     rauc_status_free(call->status);
+    g_free(call->primary);
     g_clear_error(&call->error);
     rauc_unref(call->rauc);
     g_free(call);
@@ -77,67 +80,83 @@ static Call *call_new(Rauc *rauc, const Call *template, GError *error)
 /* The reply, or NULL with call->error set; draws the conclusions for the presence. */
 static GVariant *call_receive(Call *call, GObject *source, GAsyncResult *result)
 {
+    g_autoptr(GError) error = NULL;
     Rauc *rauc = call->rauc;
-    GVariant *reply = rauc_receive(source, result, &call->error);
+    GVariant *reply = rauc_receive(source, result, &error);
 
-    rauc->pending--;
-    if (reply || g_cancellable_is_cancelled(call->session))
+    if (--call->replies == 0)
+        rauc->pending--;
+    if (reply)
         return reply;
-    if (g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_GONE)) {
-        rauc_went_silent(rauc, call->error);
-    } else if (g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_BUSY)) {
+    if (!call->error)
+        call->error = g_error_copy(error);
+    if (g_cancellable_is_cancelled(call->session))
+        return NULL;
+    if (g_error_matches(error, RAUC_ERROR, RAUC_ERROR_GONE)) {
+        rauc_went_silent(rauc, error);
+    } else if (g_error_matches(error, RAUC_ERROR, RAUC_ERROR_BUSY)) {
         rauc_set_busy(rauc);
         rauc_announce(rauc);
     }
     return NULL;
 }
 
-static void on_primary(GObject *source, GAsyncResult *result, gpointer data)
+/* Both answers are there, or what came instead of them. */
+static void query_end(Call *call)
 {
-    g_autoptr(Call) call = data;
-    g_autoptr(GVariant) reply = call_receive(call, source, result);
-    g_autofree char *primary = NULL;
-
-    if (reply) {
-        const char *name;
-
-        g_variant_get(reply, "(&s)", &name);
-        primary = rauc_text_bounded(name, RAUC_MAX_FIELD);
-        if (*primary)
-            call->status->primary = g_steal_pointer(&primary);
-    } else if (!g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_GONE) &&
-               !g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_BUSY)) {
-        /* a boot loader that cannot tell; with RAUC gone or at work the slots above are out of date
-         * as well */
-        g_info("RAUC knows no primary slot: %s", call->error->message);
-        g_clear_error(&call->error);
-    }
+    if (!call->error && g_cancellable_is_cancelled(call->session))
+        call->error = g_error_new(RAUC_ERROR, RAUC_ERROR_GONE, "RAUC left the bus");
+    if (call->status)
+        call->status->primary = g_steal_pointer(&call->primary);
     call_end(call);
+    call_free(call);
 }
 
 static void on_slots(GObject *source, GAsyncResult *result, gpointer data)
 {
-    g_autoptr(Call) call = data;
+    Call *call = data;
     g_autoptr(GVariant) reply = call_receive(call, source, result);
-    Rauc *rauc = call->rauc;
 
-    if (reply && g_cancellable_is_cancelled(call->session))
-        call->error = g_error_new(RAUC_ERROR, RAUC_ERROR_GONE, "RAUC left the bus");
-    if (call->error || rauc->freed) {
-        call_end(call);
-        return;
-    }
-    call->status = rauc_status_parse(reply);
-    rauc->pending++;
-    rauc_send(rauc, RAUC_INTERFACE, "GetPrimary", NULL, "(s)", on_primary, g_steal_pointer(&call));
+    if (reply)
+        call->status = rauc_status_parse(reply);
+    if (call->replies == 0)
+        query_end(call);
 }
 
+/* A boot loader that cannot tell is no error; with RAUC gone or at work the slots are out of date as well. */
+static void on_primary(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Call *call = data;
+    gboolean failed = call->error != NULL;
+    g_autoptr(GVariant) reply = call_receive(call, source, result);
+    const char *name;
+
+    if (reply) {
+        g_autofree char *primary = NULL;
+
+        g_variant_get(reply, "(&s)", &name);
+        primary = rauc_text_bounded(name, RAUC_MAX_FIELD);
+        if (*primary)
+            call->primary = g_steal_pointer(&primary);
+    } else if (!failed && !g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_GONE) &&
+               !g_error_matches(call->error, RAUC_ERROR, RAUC_ERROR_BUSY)) {
+        g_info("RAUC knows no primary slot: %s", call->error->message);
+        g_clear_error(&call->error);
+    }
+    if (call->replies == 0)
+        query_end(call);
+}
+
+/* Both questions at once: RAUC answers one after the other, and does not wait for us in between. */
 void rauc_query(Rauc *rauc, RaucStatusFunc done, gpointer user_data)
 {
-    Call *call = call_new(rauc, &(Call){.answer = done, .user_data = user_data}, NULL);
+    Call *call =
+        call_new(rauc, &(Call){.answer = done, .user_data = user_data, .replies = 2}, NULL);
 
-    if (call)
-        rauc_send(rauc, RAUC_INTERFACE, "GetSlotStatus", NULL, "(a(sa{sv}))", on_slots, call);
+    if (!call)
+        return;
+    rauc_send(rauc, RAUC_INTERFACE, "GetSlotStatus", NULL, "(a(sa{sv}))", on_slots, call);
+    rauc_send(rauc, RAUC_INTERFACE, "GetPrimary", NULL, "(s)", on_primary, call);
 }
 
 static void on_accepted(GObject *source, GAsyncResult *result, gpointer data)
@@ -168,7 +187,7 @@ void rauc_install(Rauc *rauc, const char *source, RaucDoneFunc done, gpointer us
         error = g_error_new(RAUC_ERROR, RAUC_ERROR_BUSY, "RAUC is at work on another install");
     else if (!g_utf8_validate(source, -1, NULL))
         error = g_error_new(RAUC_ERROR, RAUC_ERROR_OTHER, "the bundle's location is not UTF-8");
-    call = call_new(rauc, &(Call){.done = done, .user_data = user_data}, error);
+    call = call_new(rauc, &(Call){.done = done, .user_data = user_data, .replies = 1}, error);
     if (!call)
         return;
     rauc->accepting = TRUE;
@@ -188,7 +207,7 @@ static void on_marked(GObject *source, GAsyncResult *result, gpointer data)
 void rauc_mark(Rauc *rauc, const char *state, const char *slot, RaucDoneFunc done,
                gpointer user_data)
 {
-    Call *call = call_new(rauc, &(Call){.done = done, .user_data = user_data}, NULL);
+    Call *call = call_new(rauc, &(Call){.done = done, .user_data = user_data, .replies = 1}, NULL);
 
     if (call)
         rauc_send(rauc, RAUC_INTERFACE, "Mark", g_variant_new("(ss)", state, slot), "(ss)",

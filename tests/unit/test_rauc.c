@@ -524,8 +524,8 @@ START_TEST(queries_and_marks)
     rauc_query(rauc, on_status, (gpointer) "two");
     rauc_mark(rauc, "bad", "other", on_done, (gpointer) "mark");
     ck_assert_str_eq(told->str, "");
-    run_until(strstr(told->str, "two:") && strstr(told->str, "one:"));
-    ck_assert_str_eq(told->str, "mark:ok one:2/rootfs.0 two:2/rootfs.0 ");
+    run_until(strstr(told->str, "mark:"));
+    ck_assert_str_eq(told->str, "one:2/rootfs.0 two:2/rootfs.0 mark:ok ");
     g_string_truncate(told, 0);
     /* a boot loader that cannot tell */
     peer->refuse = "GetPrimary Mark";

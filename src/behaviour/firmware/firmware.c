@@ -369,6 +369,8 @@ gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GE
                     ? JOB_EVENT_REQUEST_LATE
                     : JOB_EVENT_REQUEST;
     job = job_from_request(firmware, request);
+    if (!firmware->job && firmware_is_local(job)) /* it waits for nothing else */
+        firmware_ask_status_ahead(firmware);
     if (!firmware_take_request(firmware, job, event, error))
         return FALSE;
     g_message("job=%" G_GINT64_FORMAT " UpdateFirmware %s%s", job->id, shown,

@@ -201,6 +201,8 @@ void firmware_end_attempt(Firmware *firmware, const GError *error);
 
 /* status.c */
 void firmware_ask_status(Firmware *firmware);
+/* Before the step that will want the answer is stored, if RAUC can be asked now: it answers meanwhile. */
+void firmware_ask_status_ahead(Firmware *firmware);
 void firmware_forget_status(Firmware *firmware);
 const RaucSlot *firmware_booted(const Firmware *firmware);
 

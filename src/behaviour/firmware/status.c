@@ -65,3 +65,10 @@ void firmware_ask_status(Firmware *firmware)
     firmware->asking = TRUE;
     rauc_query(firmware->rauc, status_arrived, firmware);
 }
+
+void firmware_ask_status_ahead(Firmware *firmware)
+{
+    if (!firmware->asking && !firmware->calling && rauc_presence(firmware->rauc) == RAUC_IDLE &&
+        clock_boottime_ms(firmware->clock) >= firmware->query_not_before_ms)
+        firmware_ask_status(firmware);
+}

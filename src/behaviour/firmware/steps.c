@@ -175,6 +175,8 @@ gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, 
                            .to = step.job->state,
                            .event = (char *)job_event_name(event),
                            .detail = (char *)reason};
+    if (step.job->state == JOB_INSTALL_WAIT)
+        firmware_ask_status_ahead(firmware);
     if (!store_begin(firmware->store, error) || !write_step(firmware, &step, &entry, error) ||
         !commit(firmware, error)) {
         store_rollback(firmware->store);
