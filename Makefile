@@ -87,7 +87,7 @@ test-year: ## a year of updates, outages, reboots and crashes in virtual time; Y
 
 .PHONY: bench
 bench: ## measure the release build beside the bare tools, into build/bench.json (as root); STRICT=1: fail on a missed budget
-	tools/install-packages.sh build bench guest
+	tools/install-packages.sh build bench guest boot
 	$(MAKE) -j$(JOBS) all tools
 	$(PYTHON) -B tests/bench/bench.py $(OUT)
 

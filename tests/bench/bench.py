@@ -24,10 +24,11 @@ def sections():
     """Each has measure(table, folder), which fills a part of the table and may use the folder as it likes."""
     import flash
     import idle
+    import loopback
     import memory
     import stream
     import update
-    return {module.SECTION: module for module in (idle, update, stream, flash, memory)}
+    return {module.SECTION: module for module in (idle, update, stream, loopback, flash, memory)}
 
 
 def say_load(loads, when):

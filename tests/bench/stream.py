@@ -15,9 +15,8 @@ SECTION = "stream"
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MIB = 1 << 20
 SIZE, REPETITIONS = 64 * MIB, 5
-SLOWER = 1.05                   # times the wall time of RAUC alone
 FAR, FASTER = 0.05, 5           # seconds each way; so many times
-NOTE = "the guest has one processor: the relay's copies cannot run beside RAUC's work"
+NOTE = "one processor, on which the relay's work can only be added to RAUC's; with two, and a budget: loopback"
 DEADLINE = 300                  # seconds, of one install
 
 
@@ -116,7 +115,7 @@ def main():
     def add(name, unit, ours, theirs, **options):
         table.add(SECTION, name, unit, agent=ours, bare=theirs, bare_name="rauc install", **options)
 
-    add(f"{what}, wall", "ms", agent.wall, bare.wall, budget=Ratio(SLOWER), note=NOTE)
+    add(f"{what}, wall", "ms", agent.wall, bare.wall, note=NOTE)
     add(f"{what}, CPU of all", "ms", agent.cpu, bare.cpu)
     add(f"{what}, peak memory of rauc service", "MB", agent.rauc_peak, bare.rauc_peak)
     table.add(SECTION, f"{what}, peak memory of the agent", "MB", agent=agent.peak)

@@ -5,7 +5,8 @@
 #   tree/       a Debian 13 userland with systemd and RAUC 1.13, as far as a charger needs it
 #   boot/       its kernel and an initial RAM disk, as they lie in each slot's /boot
 #
-# The folder's name is a hash of what it is made of.  As root: mmdebstrap configures the packages in a chroot.
+# The folder's name is a hash of what it is made of.  As root: mmdebstrap configures the packages in a chroot.  Exit code 77: this
+# host's mirror does not have that Debian.
 set -euo pipefail
 
 readonly SUITE=trixie
@@ -13,7 +14,7 @@ readonly SUITE=trixie
 readonly PACKAGES=systemd,systemd-sysv,udev,dbus,rauc,rauc-service,kmod,busybox-static,qemu-guest-agent,libubootenv-tool,\
 libglib2.0-0t64,libjansson4,libssl3t64,libsqlite3-0,libcurl4t64,libcap2,libdevmapper1.02.1
 readonly KERNEL=linux-image-cloud-amd64
-# ext4 and virtio-pci are part of that kernel; virtio_blk goes into the initial RAM disk.
+# ext4 and virtio-pci are part of that kernel; virtio_blk goes into the initial RAM disk.  initrd.sh loads most of these.
 readonly MODULES="nbd dm_mod dm_verity loop squashfs virtio_net virtio_console virtio_rng i6300esb"
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -40,6 +41,10 @@ fi
 work=$(mktemp -d "$cache/.new-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 tree=$work/tree
+if ! /usr/lib/apt/apt-helper download-file "$mirror/dists/$SUITE/Release" "$work/Release" > /dev/null; then
+    echo "$mirror has no $SUITE"
+    exit 77
+fi
 mkdir "$work/download"
 
 # Downloaded by the same apt, and unpacked only: of the kernel a few modules are wanted, of GRUB one program.
@@ -80,11 +85,14 @@ mkdir -p "$work/boot" "$modules"
 cp "$unpacked/boot/vmlinuz-$version" "$work/boot/vmlinuz"
 [ -d "$unpacked/lib" ] || ln -s usr/lib "$unpacked/lib"
 depmod -b "$unpacked" "$version"
-copy_module() { # copy_module NAME FOLDER: with those that it needs, decompressed: that is slow in the guest
+# With those that it needs, decompressed, and stripped of the signature, too: each is slow in the guest.
+copy_module() { # copy_module NAME FOLDER
     modprobe -d "$unpacked" -S "$version" --show-depends "$1" | while read -r what file _; do
         [ "$what" = insmod ] || continue
         cp "$file" "$2/"
-        case $file in *.xz) unxz -f "$2/${file##*/}" ;; esac
+        file=$2/${file##*/}
+        case $file in *.xz) unxz -f "$file" ;; esac
+        strip --strip-debug "${file%.xz}"
     done
 }
 for module in $MODULES; do

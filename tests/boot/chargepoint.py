@@ -28,6 +28,8 @@ HOLD = "/data/hold-agent"           # while it is there, the agent is not starte
 
 
 class ChargePoint:
+    MACHINE = Machine
+
     def __init__(self, folder, images, loader):
         self.folder, self.images, self.loader = folder, images, loader
         folder.mkdir(parents=True)
@@ -55,7 +57,8 @@ class ChargePoint:
         path = self.folder / "disk.raw"
         subprocess.run(["cp", "--sparse=always", image, path], check=True)
         self.disk = Disk(path, self.folder / "disk.sock")
-        self.machine = Machine(self.folder, self.disk, {CSMS: self.csms.port, BUNDLES: self.server.port}, self.loader)
+        self.machine = self.MACHINE(self.folder, self.disk,
+                                    {CSMS: self.csms.port, BUNDLES: self.server.port}, self.loader)
 
     def power_on(self):
         """The first boot, as it comes from the factory."""

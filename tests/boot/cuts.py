@@ -48,8 +48,8 @@ REPORT = Phase("before the report", _logged("-> installed event=marked"), 3.0, U
 
 # Repeated until there are as many cuts as wanted.
 PLANS = {
-    "uboot": [(TRANSFER, WRITING, ACTIVATION, BOOT), (BEFORE,), (MARK,), (REPORT,), (BEFORE,), (MARK,), (REPORT,)],
-    "grub": [(WRITING, ACTIVATION), (BEFORE,), (MARK,)],
+    "uboot": [(TRANSFER, WRITING, ACTIVATION, BOOT), (BEFORE, MARK), (REPORT,), (BEFORE, MARK), (REPORT,)],
+    "grub": [(WRITING, ACTIVATION), (BEFORE, MARK)],
 }
 # A cut between RAUC's record of the written slot and the switch of the boot loader looks like a new slot that did not boot.
 MAY_FAIL = ACTIVATION

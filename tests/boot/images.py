@@ -26,6 +26,9 @@ CACHE = TOP / "build" / "boot"
 COMPATIBLE = "rauc-ocpp-boot-test"
 LOADERS = ("uboot", "grub")
 KEPT = 2                            # folders of earlier agents
+EX_UNAVAILABLE = 77                 # of base.sh
+NEEDED = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "sfdisk", "mkimage", "mkenvimage", "socat", "grub-mkimage", "cpio",
+          "rauc", "nginx")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Image:
     version: str
     kind: str                       # what image.sh is told
     adaptive: bool = False
+
+
+class Unavailable(Exception):
+    """Why this host cannot make the guest at all."""
 
 
 FACTORY = Image("1.0.0", "good")
@@ -95,6 +102,14 @@ class Images:
             shutil.rmtree(work, ignore_errors=True)
 
 
+def missing():
+    """What this host lacks for images and machines."""
+    programs = [program for program in NEEDED if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
+    files = [file for file in ("/usr/lib/u-boot/qemu-x86/u-boot.rom", "/usr/lib/grub/i386-pc/boot.img")
+             if not pathlib.Path(file).exists()]
+    return programs + files
+
+
 def _forget_old():
     folders = sorted(CACHE.glob("images-*"), key=lambda path: path.stat().st_mtime)
     for folder in folders[:-KEPT]:
@@ -114,6 +129,8 @@ def _run(argv):
     alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
     done = subprocess.run([*alone, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode == EX_UNAVAILABLE:
+        raise Unavailable(done.stdout.splitlines()[-1])
     if done.returncode != 0:
         raise RuntimeError(f"{argv[0]}: exit {done.returncode}\n{done.stdout}")
     return done.stdout.splitlines()[-1] if done.stdout else ""

@@ -12,6 +12,7 @@ The guest reaches no network but `services`: addresses of its own network, each 
 import base64
 import contextlib
 import json
+import pathlib
 import re
 import socket
 import time
@@ -88,7 +89,7 @@ class Machine:
             # at the same time, the kernel has crashed in one boot of a hundred.
             "qemu-system-x86_64", "-nodefaults", "-display", "none", "-accel", "tcg,thread=single,tb-size=256",
             "-cpu", "Nehalem,-cx16", "-smp", "1", "-m", str(MEMORY), "-rtc", "base=utc",
-            *(["-bios", ROM] if self.loader == "uboot" else []),
+            *(["-bios", str(self._rom())] if self.loader == "uboot" else []),
             "-drive", f"file=nbd:unix:{self.disk.address},if=none,id=disk,format=raw,cache=writeback",
             "-device", "virtio-blk-pci,drive=disk",
             "-netdev", f"user,id=net,ipv6=off,restrict=on,{forwards}", "-device", "virtio-net-pci,netdev=net,romfile=",
@@ -99,6 +100,12 @@ class Machine:
             "-chardev", f"file,id=log,path={self.log},append=on", "-device", "virtconsole,chardev=log",
             "-chardev", f"file,id=serial,path={self.serial_log},append=on", "-serial", "chardev:serial",
             "-qmp", f"unix:{self.folder}/monitor.sock,server=on,wait=off"]
+
+    def _rom(self):
+        """U-Boot, which does not wait for a key."""
+        rom = self.folder / "u-boot.rom"
+        rom.write_bytes(pathlib.Path(ROM).read_bytes().replace(b"bootdelay=2\0", b"bootdelay=0\0"))
+        return rom
 
     # -------------------------------------------------------------------------------------------- what it says
 

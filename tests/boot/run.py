@@ -31,14 +31,12 @@ sys.path += [str(TOP / "tests" / "crash"), str(TOP / "tests" / "component")]
 import cuts  # noqa: E402  (need the paths above)
 import moments  # noqa: E402
 from chargepoint import ChargePoint  # noqa: E402
-from images import CACHE, LOADERS, Images, locked  # noqa: E402
+from images import CACHE, LOADERS, Images, Unavailable, locked, missing  # noqa: E402
 from scenarios import SCENARIOS  # noqa: E402
 
 CUTS = 30
 GRUB_CUTS = 4                       # besides, for so many or fewer with U-Boot
 WORK, FAILED = CACHE / "work", CACHE / "failed"
-NEEDED = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "sfdisk", "mkimage", "mkenvimage", "socat", "grub-mkimage", "cpio",
-          "rauc", "nginx")
 
 
 class Stage:
@@ -105,13 +103,6 @@ def _keep(folder, name):
     return target
 
 
-def missing():
-    programs = [program for program in NEEDED if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
-    files = [file for file in ("/usr/lib/u-boot/qemu-x86/u-boot.rom", "/usr/lib/grub/i386-pc/boot.img")
-             if not pathlib.Path(file).exists()]
-    return programs + files
-
-
 def prepare(images, names):
     """The moments that tests begin with, before they are played and timed."""
     for loader in LOADERS:
@@ -119,6 +110,11 @@ def prepare(images, names):
             moments.moment(images, loader, moments.FRESH)
         if any(name.startswith(f"{loader} cuts") for name in names):
             moments.moment(images, loader, moments.UPDATED)
+
+
+def skip(plays, reason):
+    print(f"{reason}\n0 passed, 0 failed, {len(plays)} skipped")
+    sys.exit(0)
 
 
 def print_figures():
@@ -143,9 +139,7 @@ def main():
     if os.geteuid() != 0:
         sys.exit("the guest's file system is made as root")
     if missing():
-        print(f"this host has no {', '.join(missing())}")
-        print(f"0 passed, 0 failed, {len(plays)} skipped")
-        return
+        skip(plays, f"this host has no {', '.join(missing())}")
     os.environ["MOCK_CSMS"] = str(options.build.resolve() / "mock-csms")
     # Nothing that was started outlives this process, however it ends.
     for number_of_signal in (signal.SIGINT, signal.SIGTERM):
@@ -153,7 +147,10 @@ def main():
     with locked(CACHE / ".run.lock"):   # one run at a time: each has two machines already
         for left in CACHE.glob("**/.new-*"):
             shutil.rmtree(left, ignore_errors=True)
-        images = Images(options.build)
+        try:
+            images = Images(options.build)
+        except Unavailable as reason:
+            skip(plays, reason)
         prepare(images, plays)
         print(f"CUTS={number} SEED={seed}", flush=True)
         shutil.rmtree(WORK, ignore_errors=True)

@@ -32,5 +32,5 @@ chroot "$tree" systemd-sysusers
 "$here/trim.sh" "$tree"
 wanted=$tree/etc/systemd/system/multi-user.target.wants
 mkdir -p "$wanted"
-ln -sf /etc/systemd/system/network.service \
+ln -sf /etc/systemd/system/network.service /etc/systemd/system/qemu-guest-agent.service \
     /usr/lib/systemd/system/rauc-ocpp-agent.service "$wanted/"
