@@ -3,7 +3,8 @@
 # RAUC's custom boot loader backend of the simulated charger, and its post-install handler.
 #
 # RAUC calls it by a link in the device's boot directory, where its state is: `env`, written in one step (see
-# bootenv.py for the rules it shares with the loader), `log`, `booted`, and the switches that tests set:
+# bootenv.py for the rules it shares with the loader), `log` and, of the calls that have changed it, `effects`; `booted`, and the
+# switches that tests set:
 # hold-VERB makes the call wait until the file is gone, hold-VERB-ARGUMENT... makes only such a call wait; then fail-VERB
 # makes it fail without any effect.
 set -u
@@ -17,7 +18,8 @@ post-install) verb=post-install && set -- ;;
 esac
 
 read -r uptime _ < /proc/uptime
-echo "$uptime $verb $*" >> "$state/log"
+line="$uptime $verb $*"
+echo "$line" >> "$state/log"
 
 call=$verb
 for argument in "$@"; do
@@ -50,6 +52,7 @@ done < "$state/env"
 save() {
     printf 'BOOT_ORDER=%s\nBOOT_A_LEFT=%s\nBOOT_B_LEFT=%s\n' "$order" "$left_A" "$left_B" > "$state/env.backend"
     mv "$state/env.backend" "$state/env"
+    echo "$line" >> "$state/effects"
 }
 
 # attempts_of SLOT: into $left

@@ -292,6 +292,10 @@ class Device:
         """Every call of the boot loader backend and of the post-install handler, when it began."""
         return read_log(self._boot_dir / "log")
 
+    def backend_effects(self) -> list[BackendCall]:
+        """Of those the ones that have changed the loader's state; a call that died with RAUC may not have."""
+        return read_log(self._boot_dir / "effects")
+
     def wait_backend_call(self, verb: str, *args: str, count: int = 1, timeout: float = DEADLINE) -> None:
         """Waits until RAUC has made this call `count` times; with hold_verb() it then hangs there."""
         wait_until(lambda: sum(c[1:] == (verb, args) for c in self.backend_log()) >= count, f"{verb} {args}", timeout)
