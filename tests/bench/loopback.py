@@ -147,8 +147,8 @@ def _point(folder, images):
                 argv[argv.index(option) + 1] = value
             return argv
 
-        def first_call(self):
-            """On this host's processors: niceness alone counts only among the processes of a session (sched(7), autogroup)."""
+        def take_priority(self):
+            """Over others of this host: niceness alone counts only among the processes of a session (sched(7), autogroup)."""
             pid = int((self.folder / "qemu.pid").read_text())
             with contextlib.suppress(OSError):
                 pathlib.Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
@@ -178,7 +178,7 @@ class Bench:
     def prepare(self):
         point = self._point
         point.power_on()
-        point.machine.first_call()
+        point.machine.take_priority()
         point.wait_registered()
         point.machine.wait_guest()
         self._wait(lambda: point.status().get("boot-marked-good"), "the mark of the first boot")

@@ -86,7 +86,7 @@ class Machine:
                             for address, port in self.services.items())
         return [
             # Nehalem knows no cmpxchg16b here: QEMU 7.2 gets the flags wrong behind it.  One processor: with two of them, emulated
-            # at the same time, the kernel has crashed in one boot of a hundred.
+            # at the same time, the kernel crashes now and then.
             "qemu-system-x86_64", "-nodefaults", "-display", "none", "-accel", "tcg,thread=single,tb-size=256",
             "-cpu", "Nehalem,-cx16", "-smp", "1", "-m", str(MEMORY), "-rtc", "base=utc",
             *(["-bios", str(self._rom())] if self.loader == "uboot" else []),
