@@ -88,7 +88,7 @@ test-year: ## a year of updates, outages, reboots and crashes in virtual time; Y
 .PHONY: bench
 bench: ## measure the release build beside the bare tools, into build/bench.json (as root); STRICT=1: fail on a missed budget
 	tools/install-packages.sh build bench guest boot
-	$(MAKE) -j$(JOBS) all tools
+	$(MAKE) -j$(JOBS) all tools $(OUT)/tests/stamp
 	$(PYTHON) -B tests/bench/bench.py $(OUT)
 
 .PHONY: demo
@@ -146,6 +146,9 @@ $(OUT)/tests/%: $(OUT)/tests/unit/%.o $(OUT)/librauc-ocpp-agent.a
 
 $(OUT)/tests/test_year: $(YEAR_O) $(OUT)/librauc-ocpp-agent.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+
+$(OUT)/tests/stamp: $(OUT)/tests/bench/stamp.o
+	$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 # Preloaded into the agent by tests/crash; not into a sanitized one, whose runtime wants to come first.
 $(OUT)/tests/boundaries.so: tests/crash/boundaries.c tests/crash/shadow.c tests/crash/shim.h $(OUT)/flags

@@ -37,7 +37,8 @@ def say_load(loads, when):
 
 
 def run(names, build):
-    os.environ.update(AGENT=str(build / "rauc-ocpp-agent"), MOCK_CSMS=str(build / "mock-csms"))
+    os.environ.update(AGENT=str(build / "rauc-ocpp-agent"), MOCK_CSMS=str(build / "mock-csms"),
+                      STAMP=str(build / "tests" / "stamp"))
     from rig import folder
     from table import Table
     known = sections()

@@ -2,6 +2,7 @@
 """The charger that is measured: the one of the component tests with the release build, and stamps of the time."""
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -11,8 +12,6 @@ from pathlib import Path
 from charger import BUILD, Charger, binary
 from simdevice import wait_until
 
-# Bash writes the time before anything else happens: when the agent is executed, and when it asks for a reboot.
-_STAMP = 'echo "$EPOCHREALTIME" >> "$0"; exec "$@"'
 _PROGRAMS = ("rauc", "dbus-daemon")
 
 
@@ -28,7 +27,7 @@ def folder():
 
 def stamps(path: Path) -> list[float]:
     """Comparable with time.time()."""
-    return [float(line.replace(",", ".")) for line in path.read_text().splitlines()] if path.exists() else []
+    return [float(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def from_monotonic(seconds: float) -> float:
@@ -48,12 +47,13 @@ class Rig(Charger):
 
     def default_settings(self):
         groups = super().default_settings()
-        script = self.path / "reboot"
-        script.write_text(f"#!/bin/bash\nset -- {self.device.reboot_command}\n"
-                          + _STAMP.replace("$0", str(self._reboot_stamps)) + "\n")
-        script.chmod(0o755)
-        groups["update"]["reboot-command"] = script
+        groups["update"]["reboot-command"] = shlex.join(self._stamped(self._reboot_stamps, self.device.reboot_command))
         return groups
+
+    @staticmethod
+    def _stamped(file: Path, *command) -> list[str]:
+        """stamp.c, built by `make bench`."""
+        return [os.environ["STAMP"], str(file), *map(str, command)]
 
     def close(self, check=False):
         """The mock CSMS's complaints are for the tests: statuses of an install by hand follow no request of its own."""
@@ -66,7 +66,7 @@ class Rig(Charger):
 
     def begin(self, wrap=()):
         """Starts the agent; returns when it is registered and has nothing to do any more."""
-        self.wrap = ["bash", "-c", _STAMP, str(self._exec_stamps), *wrap]
+        self.wrap = self._stamped(self._exec_stamps, *wrap)
         self.start_agent()
         self._lives += 1
         self.wait_registered(self._lives)

@@ -21,7 +21,7 @@ from charger import BUILD
 
 SECTION = "update"
 MIB = 1 << 20
-SIZES = ((1, 15), (64, 11))     # of the image in MiB, and repetitions
+SIZES = ((1, 21), (64, 31))     # of the image in MiB, and repetitions
 BUDGET_MS, BUDGET_SHARE = 20, 0.02
 PAST = "2020-01-01T00:00:00Z"   # "now" is a whole second, which an agent a part of a second behind would wait for
 
