@@ -11,6 +11,7 @@
 #include "adapter/clock.h"
 
 #define REBOOT_INHIBITOR_POLL_MS 10000 /* logind is asked again while it holds us back */
+#define REBOOT_FRESH_MS          100   /* logind's answer is taken for that of this moment */
 #define REBOOT_RETAKE_MS         3000  /* for holders to come back after a restart of the agent */
 
 typedef struct {
@@ -33,6 +34,8 @@ void reboot_await_holders(Reboot *reboot);
 
 /* `permitted`: no permission is needed for this one. */
 void reboot_ask(Reboot *reboot, gboolean permitted);
+/* A reboot_ask() is near, if one comes at all: logind is asked now, so that it need not be waited for then. */
+void reboot_ask_ahead(Reboot *reboot);
 void reboot_withdraw(Reboot *reboot);
 gboolean reboot_is_asked(const Reboot *reboot);
 

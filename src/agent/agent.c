@@ -71,6 +71,13 @@ static void on_wants_reboot(gboolean wants, gboolean granted, gpointer user_data
         reboot_withdraw(agent->reboot);
 }
 
+static void on_reboot_near(gpointer user_data)
+{
+    Agent *agent = user_data;
+
+    reboot_ask_ahead(agent->reboot);
+}
+
 gboolean agent_reboot(gpointer user_data, GError **error)
 {
     Agent *agent = user_data;
@@ -294,6 +301,7 @@ static void make_firmware(Agent *agent)
     static const FirmwareEvents EVENTS = {.changed = on_firmware_changed,
                                           .outbox = on_firmware_outbox,
                                           .wants_reboot = on_wants_reboot,
+                                          .reboot_near = on_reboot_near,
                                           .reboot = agent_reboot,
                                           .restart_rauc = on_restart_rauc,
                                           .wants_health = on_wants_health};

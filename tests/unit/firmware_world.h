@@ -55,6 +55,7 @@ typedef struct {
     guint boots;
     gboolean downloads; /* end well at once */
     gboolean wants_health, wants_reboot, holds_reboot, no_commands;
+    guint reboots_near;
     GString *deeds; /* what was done to RAUC and to the system */
     GString *wire;  /* the statuses of the outbox, in order */
     GString *log;   /* warnings and worse */
@@ -139,6 +140,11 @@ static void on_wants_reboot(gboolean wants, G_GNUC_UNUSED gboolean granted, gpoi
     ((World *)user_data)->wants_reboot = wants;
 }
 
+static void on_reboot_near(gpointer user_data)
+{
+    ((World *)user_data)->reboots_near++;
+}
+
 static gboolean run_command(World *world, const char *deed, GError **error)
 {
     g_string_append_printf(world->deeds, "%s ", deed);
@@ -184,6 +190,7 @@ static void world_start(World *world)
     static const FirmwareEvents EVENTS = {.changed = on_changed,
                                           .outbox = on_changed,
                                           .wants_reboot = on_wants_reboot,
+                                          .reboot_near = on_reboot_near,
                                           .reboot = on_reboot,
                                           .restart_rauc = on_restart_rauc,
                                           .wants_health = on_wants_health};

@@ -11,6 +11,7 @@ START_TEST(installs)
     g_autoptr(World) world = confirming();
 
     ck_assert_str_eq(world_wire(world), WRITTEN);
+    ck_assert_uint_eq(world->reboots_near, 1);
     world_healthy(world);
     did(world, "good:B");
     in_state(world, JOB_INSTALLED);

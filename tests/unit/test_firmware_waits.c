@@ -158,6 +158,7 @@ START_TEST(hangs_while_undoing)
     did(world, "active:A");
     in_state(world, JOB_CANCELLED);
     ck_assert_str_eq(world_wire(world), "Downloading Downloaded Installing InstallationFailed");
+    ck_assert_uint_eq(world->reboots_near, 0);
 }
 END_TEST
 

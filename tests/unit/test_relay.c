@@ -740,9 +740,11 @@ START_TEST(slow_clients)
     ck_assert(client->closed);
     /* The one that asked for something right may rest. */
     read_range(&clients[0], 8, 8);
+    run_ready();
     clock_virtual_advance(test_clock, RELAY_IDLE_MS - 1000);
     run_ready();
     read_range(&clients[0], 16, 8);
+    run_ready();
     clock_virtual_advance(test_clock, RELAY_IDLE_MS + 1000);
     run_until(client_done(&clients[0]));
     ck_assert(clients[0].closed);

@@ -164,6 +164,7 @@ void relay_count(Relay *relay)
 void relay_end_fetch(Relay *relay)
 {
     relay->fetch = NULL;
+    g_clear_handle_id(&relay->turn, g_source_remove);
     relay_run_close(relay);
     relay_cache_end(relay->cache);
     if (relay->place.file.size >= 0 && !relay->known_told)

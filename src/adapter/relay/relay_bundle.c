@@ -4,6 +4,8 @@
 
 /* The first contact asks for as much as RAUC does first. */
 #define PROBE_BYTES 4
+/* After so much of a fetch RAUC's requests have their turn. */
+#define TURN_BYTES (64 << 10)
 
 /* ---- answering ---- */
 
@@ -80,6 +82,29 @@ static void on_begins(G_GNUC_UNUSED const TransferFile *file, gpointer user_data
     relay->first_byte_ms = clock_boottime_ms(relay->clock);
 }
 
+static gboolean go_on(gpointer user_data)
+{
+    Relay *relay = user_data;
+
+    relay->turn = 0;
+    fetch_hold(relay->fetch, FALSE);
+    return G_SOURCE_REMOVE;
+}
+
+/* libcurl reads for as long as a fast server sends: what RAUC asks meanwhile comes first. */
+static void give_way(Relay *relay, gsize length)
+{
+    relay->turn_bytes += (gint64)length;
+    if (relay->turn_bytes < TURN_BYTES || relay->turn != 0)
+        return;
+    relay->turn_bytes = 0;
+    if (!relay_http_is_asked(relay->http))
+        return;
+    /* before the hold: another transfer that waits for its turn takes it from one that is still held then */
+    relay->turn = g_idle_add_full(G_PRIORITY_DEFAULT, go_on, relay, NULL);
+    fetch_hold(relay->fetch, TRUE);
+}
+
 static gboolean on_data(const guint8 *bytes, gsize length, GError **error, gpointer user_data)
 {
     Relay *relay = user_data;
@@ -93,6 +118,8 @@ static gboolean on_data(const guint8 *bytes, gsize length, GError **error, gpoin
         return FALSE;
     }
     relay_bundle_serve(relay);
+    if (!relay->run.open)
+        give_way(relay, length);
     return TRUE;
 }
 

@@ -192,26 +192,37 @@ static void finish(RelayCall *call)
     }
 }
 
+static gboolean is_out(const RelayCall *call)
+{
+    return call->out_sent == call->out_length && body_left(call) == 0;
+}
+
+/* A turn's part of the answer; FALSE: the connection, or the body, cannot be had. */
+static gboolean send_part(RelayCall *call)
+{
+    gssize sent = 0;
+
+    for (gsize turn = 0; turn < SEND_PER_TURN && !is_out(call); turn += (gsize)sent) {
+        sent = send_some(call);
+        if (sent <= 0)
+            return sent == 0;
+    }
+    return TRUE;
+}
+
 /* FALSE: the connection was closed. */
 static gboolean send_answer(RelayCall *call)
 {
-    gsize in_this_turn = 0;
-
-    while (call->out_sent < call->out_length || body_left(call) > 0) {
-        gssize sent = in_this_turn < SEND_PER_TURN ? send_some(call) : 0;
-
-        if (sent < 0) {
-            close_call(call);
-            return FALSE;
-        }
-        if (sent == 0) {
-            enter(call, CALL_SENDS);
-            limit(call, RELAY_SEND_MS);
-            return TRUE;
-        }
-        in_this_turn += (gsize)sent;
+    if (!send_part(call)) {
+        close_call(call);
+        return FALSE;
     }
-    finish(call);
+    if (is_out(call)) {
+        finish(call);
+        return TRUE;
+    }
+    enter(call, CALL_SENDS);
+    limit(call, RELAY_SEND_MS);
     return TRUE;
 }
 
@@ -222,6 +233,9 @@ void relay_call_answer(RelayCall *call, const RelayAnswer *answer)
     call->out_length = relay_head_format(answer, call->last, call->out);
     call->out_sent = 0;
     enter(call, CALL_SENDS);
+    /* RAUC waits: it need not wait for what the main loop is at.  The end of the call, good or bad, has its turn. */
+    if (call->busy || !send_part(call) || !is_out(call))
+        limit(call, RELAY_SEND_MS);
 }
 
 void relay_call_trust(RelayCall *call)
@@ -451,6 +465,20 @@ void relay_http_free(RelayHttp *http)
         close_call(g_ptr_array_index(http->calls, 0));
     g_ptr_array_unref(http->calls);
     g_free(http);
+}
+
+gboolean relay_http_is_asked(const RelayHttp *http)
+{
+    struct pollfd fds[RELAY_MAX_CONNECTIONS];
+    nfds_t count = 0;
+
+    for (guint i = 0; i < http->calls->len; i++) {
+        const RelayCall *call = g_ptr_array_index(http->calls, i);
+
+        if (call->state == CALL_READS || (call->state == CALL_SENDS && is_out(call)))
+            fds[count++] = (struct pollfd){.fd = call->fd, .events = POLLIN};
+    }
+    return count > 0 && poll(fds, count, 0) > 0;
 }
 
 guint16 relay_http_port(const RelayHttp *http)

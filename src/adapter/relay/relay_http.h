@@ -56,6 +56,8 @@ RelayHttp *relay_http_new(guint16 port, Clock *clock, const RelayHttpEvents *eve
 /* Cuts all connections, with ended() for what was not answered.  Not from within asked() and ended(). */
 void relay_http_free(RelayHttp *http);
 guint16 relay_http_port(const RelayHttp *http);
+/* Whether a request has come that the main loop has not read yet. */
+gboolean relay_http_is_asked(const RelayHttp *http);
 
 /* `answer` is copied. */
 void relay_call_answer(RelayCall *call, const RelayAnswer *answer);

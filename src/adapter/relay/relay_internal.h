@@ -58,6 +58,8 @@ struct _Relay {
     gint64 fetched, fetch_counted;
     guint requests, requests_counted;
     gint64 first_byte_ms;
+    gint64 turn_bytes; /* that came without a look at what RAUC asks */
+    guint turn;        /* source: the fetch, which is held, goes on */
     GError *failure;
     guint retry_after_s; /* of the failure */
     gboolean known_told, failure_told;

@@ -19,6 +19,7 @@ struct _Reboot {
     gboolean permitted;
     char *inhibitors;        /* ours; NULL: nobody */
     char *blockers;          /* logind's; NULL: nobody */
+    gint64 fresh_until_ms;   /* logind need not be asked again */
     gint64 holders_until_ms; /* they may still come back */
     guint outbox;
     guint timer;
@@ -113,6 +114,16 @@ static void allow(Reboot *reboot)
     reboot->allowed(reboot->user_data);
 }
 
+static void decide(Reboot *reboot)
+{
+    if (is_held(reboot))
+        look_later(reboot, FALSE);
+    else if (reboot->blockers && inhibitors_count(reboot))
+        look_later(reboot, TRUE);
+    else
+        allow(reboot);
+}
+
 static void logind_answered(const char *who, gpointer user_data)
 {
     Reboot *reboot = user_data;
@@ -122,14 +133,15 @@ static void logind_answered(const char *who, gpointer user_data)
         g_message("the reboot waits for inhibitors of systemd: %s", who);
     g_free(reboot->blockers);
     reboot->blockers = g_strdup(who);
-    if (!reboot->asked)
-        return;
-    if (is_held(reboot)) /* by what came while logind was asked */
-        look_later(reboot, FALSE);
-    else if (who && inhibitors_count(reboot))
-        look_later(reboot, TRUE);
-    else
-        allow(reboot);
+    reboot->fresh_until_ms = clock_boottime_ms(reboot->clock) + REBOOT_FRESH_MS;
+    if (reboot->asked) /* and held, it may be, by what came while logind was asked */
+        decide(reboot);
+}
+
+static void ask_logind(Reboot *reboot)
+{
+    reboot->logind = g_cancellable_new();
+    systemd_query_shutdown_inhibitors(reboot->logind, logind_answered, reboot);
 }
 
 /* logind comes last: it has to be asked, and only its answer of this moment counts. */
@@ -139,12 +151,16 @@ static void look(gpointer user_data)
 
     if (!reboot->asked || reboot->logind)
         return;
-    if (is_held(reboot)) {
-        look_later(reboot, FALSE);
-        return;
-    }
-    reboot->logind = g_cancellable_new();
-    systemd_query_shutdown_inhibitors(reboot->logind, logind_answered, reboot);
+    if (is_held(reboot) || clock_boottime_ms(reboot->clock) < reboot->fresh_until_ms)
+        decide(reboot);
+    else
+        ask_logind(reboot);
+}
+
+void reboot_ask_ahead(Reboot *reboot)
+{
+    if (!reboot->asked && !reboot->logind)
+        ask_logind(reboot);
 }
 
 void reboot_await_holders(Reboot *reboot)
