@@ -28,8 +28,10 @@ typedef struct {
     gsize size;
     const char *etag;
     gint64 cut_after; /* bytes of a body until the connection is cut, once; -1: never */
+    gboolean stopped; /* bodies wait for upstream_stop(FALSE) */
+    GCond go_on;
     guint requests;
-    gint64 sent;
+    gint64 sent;     /* of bodies */
     GString *ranges; /* of the requests, a line each */
     GString *paths;
     GHashTable *files; /* path -> GBytes*, besides the bundle */
@@ -110,6 +112,28 @@ static inline UpstreamAnswer upstream_judge(Upstream *upstream, const char *head
     return answer;
 }
 
+#define UPSTREAM_PIECE ((gsize)16384)
+
+static inline gboolean upstream_send_body(Upstream *upstream, int fd, const char *bytes,
+                                          gsize length)
+{
+    g_mutex_lock(&upstream->server.lock);
+    while (upstream->stopped)
+        g_cond_wait(&upstream->go_on, &upstream->server.lock);
+    g_mutex_unlock(&upstream->server.lock);
+    for (gsize sent = 0; sent < length;) {
+        gsize piece = MIN(length - sent, UPSTREAM_PIECE);
+
+        if (!threaded_server_send(fd, bytes + sent, piece))
+            return FALSE;
+        sent += piece;
+        g_mutex_lock(&upstream->server.lock);
+        upstream->sent += (gint64)piece;
+        g_mutex_unlock(&upstream->server.lock);
+    }
+    return TRUE;
+}
+
 static inline gboolean upstream_answer(Upstream *upstream, int fd, const UpstreamAnswer *answer)
 {
     guint status = answer->mode == UPSTREAM_STATUS ? answer->status
@@ -132,13 +156,11 @@ static inline gboolean upstream_answer(Upstream *upstream, int fd, const Upstrea
     g_string_append(head, "\r\n");
     if (!threaded_server_send(fd, head->str, head->len))
         return FALSE;
-    if (length > 0 && !threaded_server_send(
-                          fd, (const char *)g_bytes_get_data(answer->body, NULL) + answer->first,
-                          (gsize)send_length))
+    if (length > 0 &&
+        !upstream_send_body(upstream, fd,
+                            (const char *)g_bytes_get_data(answer->body, NULL) + answer->first,
+                            (gsize)send_length))
         return FALSE;
-    g_mutex_lock(&upstream->server.lock);
-    upstream->sent += send_length;
-    g_mutex_unlock(&upstream->server.lock);
     return send_length == length;
 }
 
@@ -171,6 +193,7 @@ static inline void upstream_start(Upstream *upstream, const guint8 *bytes, gsize
     *upstream = (Upstream){.bytes = bytes, .size = size, .etag = "\"one\"", .cut_after = -1};
     upstream->ranges = g_string_new(NULL);
     upstream->paths = g_string_new(NULL);
+    g_cond_init(&upstream->go_on);
     upstream->files =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_bytes_unref);
     threaded_server_start(&upstream->server, upstream_serve, upstream);
@@ -195,9 +218,27 @@ static inline guint upstream_requests(Upstream *upstream)
     return requests;
 }
 
+static inline gint64 upstream_sent(Upstream *upstream)
+{
+    g_mutex_lock(&upstream->server.lock);
+    gint64 sent = upstream->sent;
+    g_mutex_unlock(&upstream->server.lock);
+    return sent;
+}
+
+static inline void upstream_stop(Upstream *upstream, gboolean stopped)
+{
+    g_mutex_lock(&upstream->server.lock);
+    upstream->stopped = stopped;
+    g_cond_broadcast(&upstream->go_on);
+    g_mutex_unlock(&upstream->server.lock);
+}
+
 static inline void upstream_end(Upstream *upstream)
 {
+    upstream_stop(upstream, FALSE);
     threaded_server_end(&upstream->server);
+    g_cond_clear(&upstream->go_on);
     g_hash_table_unref(upstream->files);
     g_string_free(upstream->ranges, TRUE);
     g_string_free(upstream->paths, TRUE);

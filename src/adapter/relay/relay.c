@@ -332,6 +332,7 @@ void relay_free(Relay *relay)
     if (relay == NULL)
         return;
     g_clear_handle_id(&relay->telling, g_source_remove);
+    g_clear_handle_id(&relay->turn, g_source_remove);
     if (relay->fetch != NULL)
         fetch_cancel(relay->fetch);
     relay->fetch = NULL;

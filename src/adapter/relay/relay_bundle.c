@@ -5,7 +5,7 @@
 /* The first contact asks for as much as RAUC does first. */
 #define PROBE_BYTES 4
 /* After so much of a fetch RAUC's requests have their turn. */
-#define TURN_BYTES (64 << 10)
+#define TURN_BYTES (32 << 10)
 
 /* ---- answering ---- */
 
