@@ -19,6 +19,7 @@ import tarfile
 import time
 from dataclasses import dataclass
 
+import proc
 from table import Ratio
 
 SECTION = "loopback"
@@ -33,7 +34,6 @@ LOADER = "/lib64/ld-linux-x86-64.so.2"
 PERIOD = 0.5                    # seconds between looks at the log, which take processors away from the guest
 DEADLINE = 900                  # seconds, of one install
 NICE = -10                      # as bench.py's
-TICKS = 100                     # of a Linux second in /proc
 SETTINGS = """[update]
 transport=stream
 reboot-permission=required
@@ -258,15 +258,14 @@ class Bench:
 
     def _busy(self):
         """CPU seconds of everything in the guest, the kernel included."""
-        user, nice, system, _, _, interrupts, soft = map(int, self._point.machine.run("cat /proc/stat").split()[1:8])
-        return (user + nice + system + interrupts + soft) / TICKS
+        return proc.machine_cpu(self._point.machine.run("cat /proc/stat"))
 
     def _agent_usage(self, pid):
         """CPU seconds, and how often it went to sleep."""
         machine = self._point.machine
         fields = machine.run(f"cat /proc/{pid}/stat").rsplit(")", 1)[1].split()
         waits = machine.run(f"grep -h ^voluntary /proc/{pid}/task/*/status").split()[1::2]
-        return (int(fields[11]) + int(fields[12])) / TICKS, sum(map(int, waits))
+        return (int(fields[11]) + int(fields[12])) / proc.TICKS, sum(map(int, waits))
 
     def _wait_finished(self):
         self._wait(lambda: re.search(FINISHED, self._log()), "the end of RAUC's install")

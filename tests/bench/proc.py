@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+TICKS = 100     # of a Linux second in /proc
+
 
 def _fields(path: Path) -> dict[str, str]:
     lines = (line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
@@ -50,6 +52,12 @@ def wakeups(before: dict[str, int], after: dict[str, int]) -> int:
 def cpu(pid: int) -> float:
     """Seconds of user and system time of all its threads, to the nanosecond (clock_getcpuclockid(3))."""
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def machine_cpu(stat: str) -> float:
+    """Seconds of all processes and the kernel so far, of the text of a Linux's /proc/stat."""
+    user, nice, system, _, _, interrupts, soft = map(int, stat.split()[1:8])
+    return (user + nice + system + interrupts + soft) / TICKS
 
 
 def written(pid: int) -> float:

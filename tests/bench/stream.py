@@ -11,6 +11,8 @@ import pathlib
 import subprocess
 import sys
 
+import proc
+
 SECTION = "stream"
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MIB = 1 << 20
@@ -25,7 +27,7 @@ def measure(table, folder):
     rows = folder / "rows.json"     # the bench's folders are in build/, which the guest may write to
     build = pathlib.Path(os.environ["AGENT"]).parent
     guest = [sys.executable, str(TOP / "tests" / "guest" / "run.py"), "--command", str(build),
-             "/usr/bin/python3", "-B", __file__, str(rows)]
+             "/usr/bin/env", f"STAMP={os.environ['STAMP']}", "/usr/bin/python3", "-B", __file__, str(rows)]
     done = subprocess.run(guest, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the guest: exit {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
@@ -36,9 +38,7 @@ def measure(table, folder):
 
 def busy():
     """CPU seconds of everything in this guest, the kernel included."""
-    fields = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    user, nice, system, _, _, interrupts, soft = map(int, fields[:7])
-    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+    return proc.machine_cpu(pathlib.Path("/proc/stat").read_text())
 
 
 class Side:
@@ -57,7 +57,6 @@ class Side:
 def directly(rig, url, side):
     import time
 
-    import proc
     proc.forget_peak(rig.rauc_pid())
     before, start = busy(), time.time()
     assert rig.device.install(url, DEADLINE) == "", rig.device.rauc_log()[-4000:]
@@ -66,7 +65,6 @@ def directly(rig, url, side):
 
 
 def relayed(rig, url, side):
-    import proc
     from rig import from_monotonic
     from update import PAST
     rig.begin()

@@ -309,53 +309,45 @@ static void pass_until_retries(guint more)
 
 #define LONG_BYTES ((gint64)512 << 10)
 
-/* A long fetch is there, and a request of another connection that the main loop looks at after it. */
-static void ask_beside_a_long_fetch(void)
+/* Much of a long fetch is there, and the request of a connection that the main loop looks at after it: they have had one turn. */
+static void begin_a_long_fetch(void)
 {
+    RelayState state;
+
+    read_range(open_client(0), 0, 4);
+    gint64 sent = upstream_sent(&upstream);
+    guint requests = upstream_requests(&upstream);
     upstream_stop(&upstream, TRUE);
-    Client *one = open_client(0);
-    ask_range(one, 0, LONG_BYTES);
-    run_until(upstream_requests(&upstream) == 1);
+    ask_range(&clients[0], 0, LONG_BYTES);
+    run_until(upstream_requests(&upstream) == requests + 1);
     run_ready();
-    Client *other = open_client(1);
+    open_client(1);
     run_ready();
-    client_ask(other, "GET", "/", NULL);
+    client_ask(&clients[1], "GET", "/", NULL);
     upstream_stop(&upstream, FALSE);
     gint64 end = g_get_monotonic_time() + DEADLINE_US;
-    while (upstream_sent(&upstream) < READ_BYTES)
+    while (upstream_sent(&upstream) < sent + READ_BYTES)
         ck_assert_int_lt(g_get_monotonic_time(), end);
+    g_main_context_iteration(NULL, FALSE);
+    relay_state(relay, &state);
+    ck_assert_int_gt(state.fetched, 4);
+    ck_assert_int_lt(state.fetched, READ_BYTES);
 }
 
 /* However fast the server is, the other requests have their turns. */
 START_TEST(long_fetch_gives_way)
 {
-    RelayState state;
-
-    read_range(open_client(0), 0, 4);
-    upstream.sent = upstream.requests = 0;
-    ask_beside_a_long_fetch();
-    g_main_context_iteration(NULL, FALSE);
-    relay_state(relay, &state);
-    ck_assert_int_gt(state.fetched, 4);
-    ck_assert_int_lt(state.fetched, READ_BYTES);
+    begin_a_long_fetch();
     run_until(client_done(&clients[1]));
     ck_assert_uint_eq(clients[1].status, 404);
     run_until(client_done(&clients[0]));
     check_range(&clients[0], 0, LONG_BYTES);
-    ck_assert_uint_eq(upstream_requests(&upstream), 1);
 }
 END_TEST
 
 START_TEST(freed_while_a_fetch_gives_way)
 {
-    RelayState state;
-
-    read_range(open_client(0), 0, 4);
-    upstream.sent = upstream.requests = 0;
-    ask_beside_a_long_fetch();
-    g_main_context_iteration(NULL, FALSE);
-    relay_state(relay, &state);
-    ck_assert_int_lt(state.fetched, READ_BYTES);
+    begin_a_long_fetch();
     g_clear_pointer(&relay, relay_free);
     run_ready();
 }

@@ -59,7 +59,7 @@ guint16 relay_http_port(const RelayHttp *http);
 /* Whether a request has come that the main loop has not read yet. */
 gboolean relay_http_is_asked(const RelayHttp *http);
 
-/* `answer` is copied. */
+/* `answer` is copied.  What the connection takes at once is sent before the return, ended() comes after it. */
 void relay_call_answer(RelayCall *call, const RelayAnswer *answer);
 /* The request was a right one: its connection is RAUC's. */
 void relay_call_trust(RelayCall *call);
