@@ -35,7 +35,7 @@ from images import CACHE, LOADERS, Images, Unavailable, locked, missing  # noqa:
 from scenarios import SCENARIOS  # noqa: E402
 
 CUTS = 30
-GRUB_CUTS = 4                       # besides, for so many or fewer with U-Boot
+GRUB_CUTS = 4                       # of them, or half of them if they are fewer; the others with U-Boot
 WORK, FAILED = CACHE / "work", CACHE / "failed"
 
 
@@ -67,11 +67,12 @@ class Stage:
 def tests(wanted, number):
     """name -> play(stage)"""
     found = {}
+    of_grub = min(GRUB_CUTS, number // 2)
+    numbers = {"uboot": number - of_grub, "grub": of_grub}
     for loader in LOADERS:
         for scenario in SCENARIOS[loader]:
             found[f"{loader} {scenario.__name__}"] = functools.partial(scenario, loader=loader)
-        count = number if loader == "uboot" else min(GRUB_CUTS, number)
-        for index, phases in enumerate(cuts.runs(loader, count)):
+        for index, phases in enumerate(cuts.runs(loader, numbers[loader])):
             forgetful = index % 2 == 1
             name = f"{loader} cuts {index + 1}: {', '.join(phase.name for phase in phases)}"
             name += " (unsynced writes lost)" if forgetful else ""
@@ -127,7 +128,8 @@ def print_figures():
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--list", action="store_true", help="print the names of the tests")
-    parser.add_argument("--guests", type=int, default=2, metavar="N", help="so many machines at once")
+    parser.add_argument("--guests", type=int, default=(os.cpu_count() or 1) + 1, metavar="N",
+                        help="so many machines at once; by default one more than processors, for some of them wait")
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
@@ -144,7 +146,7 @@ def main():
     # Nothing that was started outlives this process, however it ends.
     for number_of_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number_of_signal, lambda got, _: os._exit(128 + got))
-    with locked(CACHE / ".run.lock"):   # one run at a time: each has two machines already
+    with locked(CACHE / ".run.lock"):   # one run at a time: each keeps the processors busy already
         for left in CACHE.glob("**/.new-*"):
             shutil.rmtree(left, ignore_errors=True)
         try:
