@@ -59,6 +59,7 @@ static void setup(void)
 {
     if (fixture_log == NULL)
         fixture_log_start();
+    g_string_truncate(fixture_log, 0);
     test_clock = clock_new_virtual(1700000000000);
     allowed = queries = 0;
     start(FALSE);
@@ -185,6 +186,36 @@ START_TEST(what_comes_while_logind_is_asked)
 }
 END_TEST
 
+/* Held without a gap: by one of ours, then by one of logind's that was taken before ours was given back. */
+START_TEST(asked_ahead_of_another_holder)
+{
+    reboot_set_inhibitors(gate, "a transaction");
+    reboot_ask_ahead(gate);
+    logind_answers(NULL);
+    ask();
+    reboot_set_inhibitors(gate, NULL);
+    pass(0);
+    ck_assert_uint_eq(allowed, 0);
+    logind_answers("the same one");
+    ck_assert_uint_eq(allowed, 0);
+}
+END_TEST
+
+/* Nobody waits for logind's holder of long ago. */
+START_TEST(holder_of_before)
+{
+    reboot_ask_ahead(gate);
+    logind_answers("somebody");
+    ck_assert_str_eq(fixture_log->str, "");
+    pass(REBOOT_FRESH_MS);
+    ask();
+    g_autofree char *why = reboot_waits_for(gate);
+    ck_assert_ptr_null(why);
+    logind_answers(NULL);
+    ck_assert_uint_eq(allowed, 1);
+}
+END_TEST
+
 START_TEST(our_inhibitors_hold_it_back_up_to_the_limit)
 {
     reboot_set_inhibitors(gate, "a transaction");
@@ -268,6 +299,8 @@ int main(void)
         asked_ahead_for_too_long,
         asked_ahead_and_held_back,
         what_comes_while_logind_is_asked,
+        asked_ahead_of_another_holder,
+        holder_of_before,
         our_inhibitors_hold_it_back_up_to_the_limit,
         reports_hold_it_back_for_a_while,
         permission,

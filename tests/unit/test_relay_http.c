@@ -111,6 +111,43 @@ START_TEST(client_that_stops_reading)
 }
 END_TEST
 
+/* The server's end of the client's connection. */
+static int server_end(void)
+{
+    struct sockaddr_in ours = {0};
+    struct sockaddr_in peer = {0};
+    socklen_t size = sizeof(ours);
+
+    ck_assert_int_eq(getsockname(client.fd, (struct sockaddr *)&ours, &size), 0);
+    for (int fd = 0; fd < 1024; fd++) {
+        size = sizeof(peer);
+        if (fd != client.fd && getpeername(fd, (struct sockaddr *)&peer, &size) == 0 &&
+            peer.sin_port == ours.sin_port)
+            return fd;
+    }
+    ck_abort_msg("the server has no such connection");
+}
+
+/* With a small buffer an answer can be out while there is no room for another one. */
+START_TEST(client_that_reads_nothing)
+{
+    for (gint64 length = 65536; length < 4 * 65536; length += 2048) {
+        int buffer = 65536;
+
+        client_close(&client);
+        client_open(&client, relay_http_port(http));
+        ended = 0;
+        ask();
+        ck_assert_int_eq(setsockopt(server_end(), SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)),
+                         0);
+        answer(length);
+        run_ready();
+        clock_virtual_advance(test_clock, RELAY_SEND_MS);
+        ck_assert_uint_eq(ended, 1);
+    }
+}
+END_TEST
+
 /* Who answers may go on with the call: its end comes later. */
 START_TEST(body_that_cannot_be_had)
 {
@@ -148,6 +185,7 @@ int main(void)
         answer_needs_no_turn,
         long_answer_goes_on_in_turns,
         client_that_stops_reading,
+        client_that_reads_nothing,
         body_that_cannot_be_had,
         is_asked,
     };

@@ -233,9 +233,10 @@ void relay_call_answer(RelayCall *call, const RelayAnswer *answer)
     call->out_length = relay_head_format(answer, call->last, call->out);
     call->out_sent = 0;
     enter(call, CALL_SENDS);
+    limit(call, RELAY_SEND_MS);
     /* RAUC waits: it need not wait for what the main loop is at.  The end of the call, good or bad, has its turn. */
-    if (call->busy || !send_part(call) || !is_out(call))
-        limit(call, RELAY_SEND_MS);
+    if (!call->busy)
+        (void)send_part(call);
 }
 
 void relay_call_trust(RelayCall *call)

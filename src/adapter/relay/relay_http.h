@@ -56,10 +56,10 @@ RelayHttp *relay_http_new(guint16 port, Clock *clock, const RelayHttpEvents *eve
 /* Cuts all connections, with ended() for what was not answered.  Not from within asked() and ended(). */
 void relay_http_free(RelayHttp *http);
 guint16 relay_http_port(const RelayHttp *http);
-/* Whether a request has come that the main loop has not read yet. */
+/* Whether there is something to read on a connection that has nothing else to wait for. */
 gboolean relay_http_is_asked(const RelayHttp *http);
 
-/* `answer` is copied.  What the connection takes at once is sent before the return, ended() comes after it. */
+/* `answer` is copied.  Outside of asked() the connection gets what it takes at once; ended() comes later. */
 void relay_call_answer(RelayCall *call, const RelayAnswer *answer);
 /* The request was a right one: its connection is RAUC's. */
 void relay_call_trust(RelayCall *call);

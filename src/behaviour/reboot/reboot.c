@@ -129,29 +129,34 @@ static void logind_answered(const char *who, gpointer user_data)
     Reboot *reboot = user_data;
 
     g_clear_object(&reboot->logind);
-    if (g_strcmp0(who, reboot->blockers) != 0 && who)
+    if (g_strcmp0(who, reboot->blockers) != 0 && who && reboot->asked)
         g_message("the reboot waits for inhibitors of systemd: %s", who);
     g_free(reboot->blockers);
     reboot->blockers = g_strdup(who);
-    reboot->fresh_until_ms = clock_boottime_ms(reboot->clock) + REBOOT_FRESH_MS;
     if (reboot->asked) /* and held, it may be, by what came while logind was asked */
         decide(reboot);
 }
 
 static void ask_logind(Reboot *reboot)
 {
+    reboot->fresh_until_ms = clock_boottime_ms(reboot->clock) + REBOOT_FRESH_MS;
     reboot->logind = g_cancellable_new();
     systemd_query_shutdown_inhibitors(reboot->logind, logind_answered, reboot);
 }
 
-/* logind comes last: it has to be asked, and only its answer of this moment counts. */
+static gboolean is_fresh(const Reboot *reboot)
+{
+    return clock_boottime_ms(reboot->clock) < reboot->fresh_until_ms;
+}
+
+/* logind comes last: it has to be asked, and only its answer of this moment (REBOOT_FRESH_MS) counts. */
 static void look(gpointer user_data)
 {
     Reboot *reboot = user_data;
 
     if (!reboot->asked || reboot->logind)
         return;
-    if (is_held(reboot) || clock_boottime_ms(reboot->clock) < reboot->fresh_until_ms)
+    if (is_held(reboot) || is_fresh(reboot))
         decide(reboot);
     else
         ask_logind(reboot);
@@ -177,6 +182,8 @@ void reboot_ask(Reboot *reboot, gboolean permitted)
         return;
     reboot->asked = TRUE;
     reboot->asked_ms = clock_boottime_ms(reboot->clock);
+    if (!is_fresh(reboot))
+        g_clear_pointer(&reboot->blockers, g_free);
     waits = reboot_waits_for(reboot);
     if (waits)
         g_message("the reboot waits for: %s", waits);
@@ -194,8 +201,10 @@ gboolean reboot_is_asked(const Reboot *reboot)
     return reboot->asked;
 }
 
+/* What has changed may have come with an inhibitor of logind's in its place. */
 static void look_soon(Reboot *reboot)
 {
+    reboot->fresh_until_ms = 0;
     if (reboot->asked)
         clock_timer_set(reboot->clock, &reboot->timer, 0, look, reboot);
 }
