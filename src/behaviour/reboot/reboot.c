@@ -201,10 +201,8 @@ gboolean reboot_is_asked(const Reboot *reboot)
     return reboot->asked;
 }
 
-/* What has changed may have come with an inhibitor of logind's in its place. */
 static void look_soon(Reboot *reboot)
 {
-    reboot->fresh_until_ms = 0;
     if (reboot->asked)
         clock_timer_set(reboot->clock, &reboot->timer, 0, look, reboot);
 }
@@ -219,6 +217,7 @@ void reboot_set_inhibitors(Reboot *reboot, const char *who)
 {
     g_free(reboot->inhibitors);
     reboot->inhibitors = g_strdup(who);
+    reboot->fresh_until_ms = 0; /* who gives one back may have taken one of logind's in its place */
     look_soon(reboot);
 }
 
