@@ -182,12 +182,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        answer_needs_no_turn,
-        long_answer_goes_on_in_turns,
-        client_that_stops_reading,
-        client_that_reads_nothing,
-        body_that_cannot_be_had,
-        is_asked,
+        answer_needs_no_turn,      long_answer_goes_on_in_turns, client_that_stops_reading,
+        client_that_reads_nothing, body_that_cannot_be_had,      is_asked,
     };
 
     return run_suite("relay_http", setup, teardown, tests, G_N_ELEMENTS(tests));
