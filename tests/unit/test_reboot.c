@@ -11,8 +11,8 @@
 #include "adapter/systemd.h"
 #include "behaviour/reboot.h"
 
-#define WAIT_LIMIT_MS  60000
-#define REPORT_WAIT_MS 5000
+#define WAIT_LIMIT_MS  G_GINT64_CONSTANT(60000)
+#define REPORT_WAIT_MS G_GINT64_CONSTANT(5000)
 
 static Clock *test_clock;
 static Reboot *gate;

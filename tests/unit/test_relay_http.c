@@ -131,7 +131,7 @@ static int server_end(void)
 /* With a small buffer an answer can be out while there is no room for another one. */
 START_TEST(client_that_reads_nothing)
 {
-    for (gint64 length = 65536; length < 4 * 65536; length += 2048) {
+    for (gint64 length = 65536; length < (gint64)4 * 65536; length += 2048) {
         int buffer = 65536;
 
         client_close(&client);
