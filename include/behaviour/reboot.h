@@ -11,7 +11,7 @@
 #include "adapter/clock.h"
 
 #define REBOOT_INHIBITOR_POLL_MS 10000 /* logind is asked again while it holds us back */
-#define REBOOT_FRESH_MS          100   /* logind's answer is taken for that of this moment */
+#define REBOOT_FRESH_MS          100   /* after the question logind's answer still counts */
 #define REBOOT_RETAKE_MS         3000  /* for holders to come back after a restart of the agent */
 
 typedef struct {

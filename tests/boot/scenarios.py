@@ -70,10 +70,9 @@ def csms_away(stage, loader):
         return unheard + check(point, "Installed", "B", image.version) + _choices(point, "B")
 
 
-# With GRUB the happy path, the rollback and the cuts: what is the boot loader's.
 SCENARIOS = {
     "uboot": [csms_away, streamed, panics, mute, broken, adaptive],
-    "grub": [streamed, broken],
+    "grub": [streamed, panics, broken],
 }
 
 

@@ -118,6 +118,7 @@ static gboolean on_data(const guint8 *bytes, gsize length, GError **error, gpoin
         return FALSE;
     }
     relay_bundle_serve(relay);
+    /* A run is held by its window, and must not go on before there is another one. */
     if (!relay->run.open)
         give_way(relay, length);
     return TRUE;
