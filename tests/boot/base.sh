@@ -20,14 +20,10 @@ readonly MODULES="nbd dm_mod dm_verity loop squashfs virtio_net virtio_console v
 here=$(cd "$(dirname "$0")" && pwd)
 cache=$(realpath -m "$here/../../build/boot")
 
-# The mirror and the proxy that this host's apt uses.
-# shellcheck source=/dev/null
-codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-# shellcheck disable=SC2016  # apt expands it
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' "Codename: $codename" | head -n 1)
-mirror=${mirror:-http://deb.debian.org/debian}
-proxy=""
-eval "$(apt-config shell proxy Acquire::http::Proxy)"
+{
+    read -r mirror
+    read -r proxy
+} < <("$here/../guest/mirror.sh")
 
 name=base-$(printf '%s\n' "$mirror" | cat - "$here/base.sh" "$here/initrd.sh" | sha256sum | cut -c 1-16)
 mkdir -p "$cache"

@@ -16,14 +16,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=$(realpath -m "$here/../../build/guest")
 "$here/../../tools/install-packages.sh" guest >&2
 
-# The mirror and the proxy that this host's apt uses.
-# shellcheck source=/dev/null
-codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-# shellcheck disable=SC2016  # apt expands it
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' "Codename: $codename" | head -n 1)
-mirror=${mirror:-http://deb.debian.org/debian}
-proxy=""
-eval "$(apt-config shell proxy Acquire::http::Proxy)"
+{
+    read -r mirror
+    read -r proxy
+} < <("$here/mirror.sh")
 
 name=$(printf '%s\n' "$SUITE" "$PACKAGES" "$mirror" | cat - "$here/build.sh" "$here/xstate.c" | sha256sum | cut -c 1-16)
 mkdir -p "$cache"
