@@ -55,7 +55,7 @@ class World:
         self.lives, self.joints, self.problems = [], [], []
         self.wanted = path
         self.half_installed, self.cuts_in_target = False, 0
-        self.struck = self.repeated_requests = 0
+        self.struck = self.repeated_requests = self.actions_begun = 0
         self._next_look = self._rests_since = 0.0
         self._deadline = None
         self.shadow = folder / "shadow"
@@ -196,6 +196,7 @@ class World:
             self._wait(lambda: action.ready(self) or self._went_otherwise(), "the moment of an action", watch=True)
             if self._went_otherwise():
                 break
+            self.actions_begun += 1
             action.begin(self)
             self._wait(lambda: action.done(self) or self._went_otherwise(), "an action", watch=True)
         while True:
@@ -209,12 +210,14 @@ class World:
             self._start_agent()
 
     def _went_otherwise(self):
-        """A power cut has brought about what the path did not want; then it is that other path that counts."""
+        """A power cut has brought about what the path did not want; then it is that other path that counts.  Before the path's
+        last action is begun, the update is one as in `otherwise` still, and ends as that one would."""
         last, otherwise = self.statuses()[-1:], self.path.otherwise
+        undisturbed = otherwise if otherwise and self.actions_begun < len(self.path.actions()) else self.path
         if self.power and otherwise and last == otherwise.expected[-1:]:
             self.path = otherwise
-        elif (self.half_installed or self.cuts_in_target > 1) and last == ["InstallationFailed"] and self.path.slot == "B":
-            self.path = given_up(self.path)
+        elif (self.half_installed or self.cuts_in_target > 1) and last == ["InstallationFailed"] and undisturbed.slot == "B":
+            self.path = given_up(undisturbed)
         return self.path is not self.wanted
 
     def _settle(self):
