@@ -9,7 +9,7 @@ DESTDIR ?=
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 PYTHON  := /usr/bin/python3
-JOBS    := $(shell nproc)
+JOBS    ?= $(shell nproc)
 
 VERSION := 0.1.0
 # Certificates are never judged at an earlier time than this (include/adapter/tls.h).
