@@ -69,7 +69,7 @@ typedef struct {
      * `granted`: no permission is needed, but for inhibitors: a reboot that was permitted and did not
      * come, or one that takes a failed firmware back. */
     void (*wants_reboot)(gboolean wants, gboolean granted, gpointer user_data);
-    /* RAUC has done what it was asked: if it tells so of the slots as well, a reboot is wanted at once.  May be NULL. */
+    /* RAUC has done what it was asked: if it tells so of the slots as well, a reboot is wanted at once. */
     void (*reboot_near)(gpointer user_data);
     /* Ask the system for a reboot now / make RAUC stop. */
     gboolean (*reboot)(gpointer user_data, GError **error);

@@ -140,6 +140,46 @@ START_TEST(store_refuses_a_request)
 }
 END_TEST
 
+/* RAUC tells of its slots while the disk syncs: it is asked before the step is kept, and even when it is not. */
+START_TEST(rauc_is_asked_before_a_step_is_kept)
+{
+    g_autoptr(World) world = started();
+
+    world_healthy(world);
+    clock_virtual_set_wall(world->clock, WALL_2030, TRUE);
+    world_request(world, WALL_2030 + HOUR, 0);
+    in_state(world, JOB_SCHEDULED);
+    world->rauc.late = TRUE;
+    break_store("history");
+    world_pass(world, HOUR);
+    in_state(world, JOB_SCHEDULED);
+    ck_assert_uint_eq(g_queue_get_length(&world->rauc.calls), 1);
+    ck_assert_int_eq(((FakeCall *)g_queue_peek_head(&world->rauc.calls))->kind, CALL_QUERY);
+    mend_store();
+}
+END_TEST
+
+START_TEST(rauc_is_asked_before_a_request_for_a_file_is_kept)
+{
+    static const struct {
+        const char *location;
+        guint asked;
+    } ROWS[] = {{"/media/stick/2.0.raucb", 1}, {"http://bundles.example.com/2.0.raucb", 0}};
+    g_autoptr(World) world = started();
+    FirmwareRequest request = {
+        .location = ROWS[_i].location, .retries = -1, .retry_interval_s = -1, .by_hand = TRUE};
+    GError *error = NULL;
+
+    world_healthy(world);
+    world->rauc.late = TRUE;
+    break_store("jobs");
+    ck_assert(!firmware_request(world->firmware, &request, &error));
+    g_clear_error(&error);
+    ck_assert_uint_eq(g_queue_get_length(&world->rauc.calls), ROWS[_i].asked);
+    mend_store();
+}
+END_TEST
+
 START_TEST(store_refuses_a_cancel)
 {
     g_autoptr(World) world = rebooting();
@@ -204,6 +244,8 @@ int main(void)
     tcase_add_loop_test(tests, store_refuses_a_step, 0, 7);
     tcase_add_test(tests, store_refuses_an_end);
     tcase_add_test(tests, store_refuses_a_request);
+    tcase_add_test(tests, rauc_is_asked_before_a_step_is_kept);
+    tcase_add_loop_test(tests, rauc_is_asked_before_a_request_for_a_file_is_kept, 0, 2);
     tcase_add_test(tests, store_refuses_a_cancel);
     tcase_add_test(tests, store_refuses_the_note_of_a_mark);
     tcase_add_test(tests, store_is_locked);

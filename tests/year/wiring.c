@@ -48,6 +48,13 @@ static void on_wants_reboot(gboolean wants, gboolean granted, gpointer user_data
         reboot_withdraw(world->agent->reboot);
 }
 
+static void on_reboot_near(gpointer user_data)
+{
+    World *world = user_data;
+
+    reboot_ask_ahead(world->agent->reboot);
+}
+
 static gboolean on_reboot(gpointer user_data, GError **error)
 {
     World *world = user_data;
@@ -312,6 +319,7 @@ static void make_firmware(World *world)
     static const FirmwareEvents EVENTS = {.changed = on_changed,
                                           .outbox = on_firmware_outbox,
                                           .wants_reboot = on_wants_reboot,
+                                          .reboot_near = on_reboot_near,
                                           .reboot = on_reboot,
                                           .restart_rauc = on_restart_rauc,
                                           .wants_health = on_wants_health};

@@ -145,7 +145,7 @@ void firmware_end_attempt(Firmware *firmware, const GError *error)
     firmware->attempt = ATTEMPT_ENDED;
     firmware->attempt_error = firmware_true_error(firmware, error);
     firmware_forget_status(firmware);
-    if (!error && firmware->events.reboot_near)
+    if (!error)
         firmware->events.reboot_near(firmware->user_data);
 }
 
