@@ -421,10 +421,10 @@ def test_password_in_unusable_location(charger, location):
 # ------------------------------------------------------------------------------------- failures while RAUC writes
 
 class BrokenSlot:
-    """Slot B answers every write with an error: EIO from unmapped memory, ENOSPC from a full device."""
+    """A slot answers every write with an error: EIO from unmapped memory, ENOSPC from a full device."""
 
-    def __init__(self, charger, device):
-        self.path = charger.device.slot_path("B")
+    def __init__(self, charger, device, slot="B"):
+        self.path = charger.device.slot_path(slot)
         self.image = self.path.with_suffix(".aside")
         os.rename(self.path, self.image)
         self.path.symlink_to(device)
@@ -570,15 +570,15 @@ def test_undoing_is_tried_again(charger, verb):
 class ForeignInstall(threading.Thread):
     """`rauc install` by hand, held before it writes; the bundle is not one that the agent knows of."""
 
-    def __init__(self, charger, version="9.9.9", **options):
+    def __init__(self, charger, slot="B"):
         super().__init__(daemon=True)
         self.device = charger.device
-        self.bundle = charger.bundle(version, **options)
+        self.bundle = charger.bundle("9.9.9")
         self.error = None
-        self.calls = sum(call.verb == "set-state" and call.args == ("B", "bad") for call in self.device.backend_log())
+        self.calls = len(charger.backend_calls("set-state", slot, "bad"))
         self.device.hold_verb("set-state")
         self.start()
-        self.device.wait_backend_call("set-state", "B", "bad", count=self.calls + 1)
+        self.device.wait_backend_call("set-state", slot, "bad", count=self.calls + 1)
 
     def run(self):
         self.error = self.device.install(self.bundle.path)
@@ -697,3 +697,46 @@ def test_foreign_install_while_rebooting(charger):
     charger.wait_registered(2)
     charger.csms_call("get-configuration")
     assert charger.statuses() == NO_INSTALL
+
+
+@pytest.fixture
+def going_back(make_charger):
+    """The new slot runs and is given up; it is marked bad, and the reboot was asked for."""
+    charger = make_charger(settings={"update": {"health": "stack", "health-timeout": "1"}}).start()
+    charger.ctl("confirm")      # the slot that runs
+    charger.update("2.0.0")
+    charger.wait_reboot_requested()
+    assert charger.reboot() == "B"
+    charger.wait_reboot_requested(2)
+    assert charger.device.boot_order() == ["A"]
+    return charger
+
+
+def test_foreign_install_spoils_the_fallback(going_back):
+    """The slot that is given up is the only one that boots then: it stays, and is what the loader takes."""
+    device = going_back.device
+    slot = BrokenSlot(going_back, "/proc/self/mem", "A")
+    foreign = ForeignInstall(going_back, "A")
+    assert "Input/output error" in foreign.finish()
+    slot.repair()
+    assert going_back.wait_end() == "InstallationFailed"
+    going_back.wait_state("install-failed")
+    assert going_back.history()[-1][1:] == ("rolling-back", "install-failed", "undone")
+    assert (device.primary(), device.attempts_left("A"), device.attempts_left("B")) == ("B", 0, 3)
+    assert going_back.reboot() == "B"
+    going_back.wait_registered(3)
+    going_back.ctl("confirm")   # better late than never
+    device.wait_backend_call("set-state", "B", "good")
+    going_back.settle(NO_INSTALL, 3)
+    assert len(device.reboot_requests()) == 2
+
+
+def test_foreign_install_replaces_the_fallback(going_back):
+    """What was installed by hand is what the charger goes back to."""
+    device = going_back.device
+    assert ForeignInstall(going_back, "A").finish() == ""
+    assert going_back.reboot() == "A"
+    assert going_back.wait_end() == "InstallationFailed"
+    going_back.wait_state("rolled-back")
+    assert going_back.statuses() == NO_INSTALL
+    assert (device.primary(), device.boot_order(), device.slot_version("A")) == ("A", ["A"], "9.9.9")

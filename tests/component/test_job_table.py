@@ -21,10 +21,14 @@ DIFFERENCES = {
         "the design's verdict table: one more reboot where none was tried; the model goes to undoing, and no run reaches the row"),
     ("reboot-wait", "boot-old-primary-target"): (
         "-> reboot-wait : Installing :", "as above"),
+    ("rolling-back", "undone"): (
+        "-> install-failed : InstallationFailed :",
+        "somebody else's install has spoilt the slot to go back to: the new one stays; nobody else installs in the model"),
 }
 # The model's other slot always boots; ours may not: then the new one stays, and the CSMS is told.
 # It also knows of each bundle at once whether it can be streamed; ours learns it from RAUC and from the server.
-OUR_EVENTS = {"no-fallback": {"confirming": "-> install-failed : InstallationFailed :"},
+OUR_EVENTS = {"no-fallback": {"confirming": "-> install-failed : InstallationFailed :",
+                              "rolling-back": "-> rolling-back : : undo"},
               "next-transport": {"installing": "-> retry-wait : :"}}
 
 

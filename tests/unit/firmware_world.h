@@ -37,10 +37,12 @@ struct _Rauc {
     const char *booted, *primary;
     gboolean lies;  /* until the booted slot is marked good */
     gboolean hides; /* the primary slot, until then */
+    gboolean mute;  /* is there, and does not tell its slots */
     JobSlotRecord target;
     gboolean target_bad;
-    gboolean alone;     /* knows no slot but the booted one */
-    const char *refuse; /* marks: "active", "bad", "good" */
+    gboolean alone;                           /* knows no slot but the booted one */
+    const char *old_status, *old_boot_status; /* of slot A, where they are not what they were */
+    const char *refuse;                       /* marks: "active", "bad", "good" */
     gboolean busy_for_others;
     char *source; /* of the last InstallBundle */
 };
@@ -112,6 +114,9 @@ static RaucStatus *fake_status(const Rauc *rauc)
         slots_set(&slots_get(status, TARGET)->boot_status, "bad");
     if (rauc->alone)
         slots_set(&slots_get(status, other)->bootname, NULL);
+    slots_set(&slots_get(status, OLD)->status, rauc->old_status);
+    if (rauc->old_boot_status)
+        slots_set(&slots_get(status, OLD)->boot_status, rauc->old_boot_status);
     return status;
 }
 
@@ -297,7 +302,7 @@ static void answer_mark(World *world, const FakeCall *call)
 
 static void answer(World *world, const FakeCall *call)
 {
-    if (call->kind == CALL_QUERY && world->rauc.presence == RAUC_BUSY) {
+    if (call->kind == CALL_QUERY && (world->rauc.presence == RAUC_BUSY || world->rauc.mute)) {
         g_autoptr(GError) error = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_BUSY, "busy");
 
         call->answer(NULL, error, call->user_data);

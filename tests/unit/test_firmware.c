@@ -168,6 +168,22 @@ START_TEST(point_other_refused)
 }
 END_TEST
 
+/* A RAUC that does not tell its slots may still mark them; also when the agent has been away. */
+START_TEST(point_other_untold)
+{
+    g_autoptr(World) world = confirming();
+
+    world->rauc.mute = TRUE;
+    world_pass(world, HOUR);
+    in_state(world, JOB_ROLLING_BACK);
+    if (_i == 1)
+        world_restart(world);
+    did(world, "");
+    world_pass(world, 5 * MINUTE);
+    did(world, "active:A bad:B reboot");
+}
+END_TEST
+
 START_TEST(mark_bad_refused)
 {
     g_autoptr(World) world = confirming();
@@ -360,6 +376,7 @@ int main(void)
     tcase_add_test(tests, mark_good_refused_for_a_while);
     tcase_add_test(tests, mark_good_refused_until_the_deadline);
     tcase_add_test(tests, point_other_refused);
+    tcase_add_loop_test(tests, point_other_untold, 0, 2);
     tcase_add_test(tests, mark_bad_refused);
     tcase_add_loop_test(tests, undo_refused, 0, 3);
     tcase_add_test(tests, boot_mark_refused);

@@ -445,6 +445,21 @@ START_TEST(silent_before_the_install)
 }
 END_TEST
 
+/* The slot that runs is all that boots while the other one is written, healthy or not: its attempts are filled up first. */
+START_TEST(never_healthy)
+{
+    g_autoptr(World) world = started();
+
+    world->rauc.refuse = _i == 1 ? "good" : NULL;
+    world_request(world, 0, 0);
+    world_pass(world, HOUR - SECOND);
+    in_state(world, JOB_INSTALL_WAIT);
+    did(world, "");
+    world_pass(world, MINUTE);
+    did(world, _i == 1 ? "!good:A !good:A !good:A install" : "good:A install");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("firmware_waits");
@@ -474,6 +489,7 @@ int main(void)
     tcase_add_test(tests, silent_and_no_reboot_comes);
     tcase_add_test(tests, interrupted_too_often);
     tcase_add_test(tests, silent_before_the_install);
+    tcase_add_loop_test(tests, never_healthy, 0, 2);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

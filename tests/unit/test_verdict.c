@@ -96,6 +96,8 @@ static const Start STARTS[] = {
     ROW("primary by another's hand before, and still", INSTALLING, OLD, INTERRUPTED, .reason = "tried again", .same_boot = TRUE, .primary = TARGET, .primary_before = TARGET, .after = &NOTHING, .now = &BEFORE),
     ROW("primary before, installed since",             INSTALLING, OLD, ACTIVATED, .same_boot = TRUE, .primary = TARGET, .primary_before = TARGET, .after = &NOTHING, .now = &OURS),
     ROW("primary before, activated since",             INSTALLING, OLD, ACTIVATED, .same_boot = TRUE, .primary = TARGET, .primary_before = TARGET, .after = &NOTHING, .now = &REACTIVATED),
+    ROW("by hand after ours",          INSTALLING, OLD, BOOT_TARGET_OTHER, .reason = "another installation", .same_boot = TRUE, .primary = TARGET, .after = &NOTHING, .now = &HAND),
+    ROW("by hand, no primary",         INSTALLING, OLD, BOOT_TARGET_OTHER, .reason = "another installation", .same_boot = TRUE, .primary = "-", .after = &NOTHING, .now = &HAND),
 
     /* the target is booted, and all matches */
     ROW("new firmware",             REBOOTING,    TARGET, BOOT_TARGET),
@@ -123,6 +125,8 @@ static const Start STARTS[] = {
     ROW("other version and hash",   REBOOTING,    TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .now = &HAND),
     ROW("other hash",               REBOOTING,    TARGET, BOOT_TARGET_OTHER, .reason = "did not install", .now = &OTHER_HASH),
     ROW("same image, installed again", REBOOT_WAIT, TARGET, BOOT_TARGET_OTHER, .reason = "holds 2.0", .now = &SAME_HASH_LATER),
+    ROW("by hand after ours, then cut", INSTALLING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .after = &NOTHING, .now = &HAND),
+    ROW("same image by hand after ours", INSTALLING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 2.0", .after = &NOTHING, .now = &SAME_HASH_LATER),
     ROW("by hand while confirming", CONFIRMING,   TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .now = &HAND),
     ROW("other image on its third boot", CONFIRMING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .now = &HAND, .confirm_boots = 2),
     ROW("by hand while rolling back", ROLLING_BACK, TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .now = &HAND),
@@ -290,6 +294,7 @@ START_TEST(on_attempt_with_the_target_primary_before)
         {&BEFORE, JOB_EVENT_REFUSED, JOB_EVENT_FAIL},
         {&WRITTEN, JOB_EVENT_ACTIVATED, JOB_EVENT_FAIL_ACTIVATED},
         {&REACTIVATED, JOB_EVENT_ACTIVATED, JOB_EVENT_FAIL_ACTIVATED},
+        {&HAND, JOB_EVENT_BOOT_TARGET_OTHER, JOB_EVENT_BOOT_TARGET_OTHER},
     };
     g_autoptr(GError) error = g_error_new_literal(RAUC_ERROR, RAUC_ERROR_COPY, "I/O");
 
@@ -375,15 +380,16 @@ START_TEST(target_changed)
         const JobSlotRecord *after, *now;
         gboolean changed;
     } ROWS[] = {
-        {&OURS, &OURS, FALSE},      {&OURS, &HAND, TRUE},     {&OURS, &SAME_HASH_LATER, TRUE},
-        {&OURS, &OTHER_HASH, TRUE}, {&OURS, &NOTHING, TRUE},  {&NOTHING, &NOTHING, FALSE},
-        {&NOTHING, &HAND, FALSE},   {&WRITTEN, &OURS, FALSE},
+        {&OURS, &OURS, FALSE},      {&OURS, &HAND, TRUE},    {&OURS, &SAME_HASH_LATER, TRUE},
+        {&OURS, &OTHER_HASH, TRUE}, {&OURS, &NOTHING, TRUE}, {&NOTHING, &NOTHING, FALSE},
+        {&NOTHING, &OURS, FALSE},   {&NOTHING, &HAND, TRUE}, {&WRITTEN, &OURS, FALSE},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(ROWS); i++) {
         g_autoptr(Job) job = job_new_in(JOB_REBOOT_WAIT);
         g_autoptr(RaucStatus) status = slots_status(OLD, TARGET, ROWS[i].now);
 
+        record_set(&job->before, &BEFORE);
         record_set(&job->after, ROWS[i].after);
         ck_assert_msg(verdict_target_changed(job, status) == ROWS[i].changed, "row %zu", i);
     }

@@ -65,7 +65,8 @@ static gboolean boots(Health health)
     return health != NEVER_BOOTS && health != GARBAGE;
 }
 
-/* What the loader ends up in; images that do not boot use up their attempts, and when none is left all are refilled. */
+/* What the loader ends up in; images that do not boot use up their attempts, and when none is left all are refilled.  Without an
+ * order it has its own, A before B: so RAUC's example of a script for U-Boot. */
 static int choose_slot(World *world)
 {
     Device *device = &world->device;
@@ -76,7 +77,7 @@ static int choose_slot(World *world)
         if (slot < 0) {
             device->left[0] = device->left[1] = ATTEMPTS;
             if (device->n_order == 0)
-                break;
+                put_first(device, 0);
             continue;
         }
         device->left[slot]--;

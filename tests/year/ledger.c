@@ -81,6 +81,8 @@ static void check_installed(World *world, const Entry *entry, const Job *job)
     gboolean same_boot =
         g_strcmp0(job->boot_id, device->boot_id) == 0; /* else it died right after */
 
+    if (entry->overwritten && slot->bundle >= FOREIGN)
+        return;
     if (slot->bundle != entry->bundle || slot->health != HEALTHY)
         violation(world, "job %" G_GINT64_FORMAT " is installed, yet bundle %u (health %d) runs",
                   entry->id, slot->bundle, slot->health);
@@ -434,4 +436,13 @@ void ledger_taint(World *world)
 {
     for (GList *l = world->ledger.open.head; l; l = l->next)
         ((Entry *)l->data)->tainted |= !((Entry *)l->data)->ended;
+}
+
+/* RAUC tells of an image that it is whole, not which call has brought it: an agent that was away from before the end of its own
+ * one until after somebody else's takes that for its own. */
+void ledger_foreign_install(World *world)
+{
+    ledger_taint(world);
+    for (GList *l = world->ledger.open.head; l; l = l->next)
+        ((Entry *)l->data)->overwritten |= !agent_lives(world) && !((Entry *)l->data)->activations;
 }

@@ -228,7 +228,7 @@ gboolean rauc_begin_install(World *world, guint bundle, gboolean relayed)
     rauc->percent = 0;
     world->figures.installs++;
     if (bundle >= FOREIGN)
-        ledger_taint(world);
+        ledger_foreign_install(world);
     note(world, "RAUC: InstallBundle of bundle %u%s%s", bundle, relayed ? " through the relay" : "",
          bundle >= FOREIGN ? ", by somebody else" : "");
     after(world, draw(world, SECOND, 20 * SECOND), SCOPE_RAUC, verified, NULL);

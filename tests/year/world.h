@@ -152,6 +152,7 @@ typedef struct {
     gint64 id, date_ms;
     guint bundle;
     gboolean local, tainted, ended, silent; /* silent: a local file that ended before it began */
+    gboolean overwritten;                   /* by somebody else, in the agent's absence */
     JobState end;
     guint activations, again; /* `again`: how often its end may be told once more */
     const char *wire;         /* last status that the CSMS heard; "" */
@@ -295,6 +296,7 @@ void ledger_activated(World *world, guint bundle);
 void ledger_marked_good(World *world, const Slot *slot);
 void ledger_reboots(World *world); /* the agent asks for it */
 void ledger_taint(World *world);   /* what RAUC or a person did excuses how updates under way end */
+void ledger_foreign_install(World *world);
 const Entry *ledger_unsettled(const World *world); /* NULL: all have ended, and the CSMS knows */
 gint64 ledger_latest_date(const World *world);
 void ledger_clear(World *world);

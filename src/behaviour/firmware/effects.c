@@ -9,9 +9,13 @@
 
 static void effect_done(Firmware *firmware)
 {
+    JobEffect effect = firmware->effects[0];
+
     if (firmware->n_effects == 0)
         return;
     firmware->n_effects--;
+    firmware->undone =
+        firmware->n_effects == 0 && (effect == JOB_EFFECT_UNDO || effect == JOB_EFFECT_BAD_TARGET);
     memmove(firmware->effects, firmware->effects + 1,
             firmware->n_effects * sizeof(firmware->effects[0]));
     firmware->effect_tries = 0;
@@ -65,8 +69,6 @@ static void mark_refused(Firmware *firmware, JobEffect effect)
     }
     g_critical("RAUC refuses %s for good: the charger may boot the failed firmware",
                job_effect_name(effect));
-    if (effect == JOB_EFFECT_BAD_TARGET)
-        firmware->undone = TRUE;
     effect_done(firmware);
     if (effect == JOB_EFFECT_POINT_OTHER)
         effect_done(firmware); /* nor mark-bad, which is next: the loader must have a slot */
@@ -90,8 +92,6 @@ static void mark_answered(const GError *error, gpointer user_data)
             firmware->marked = TRUE;
             note_boot_marked(firmware);
         }
-        if (effect == JOB_EFFECT_BAD_TARGET)
-            firmware->undone = TRUE;
         effect_done(firmware);
     }
     firmware_advance(firmware);
@@ -241,14 +241,15 @@ static gboolean run_reboot(Firmware *firmware)
 }
 
 /* Where the loader points to the other slot already, marking it active again would only wear its
- * attempts. */
+ * attempts.  A RAUC that does not tell may still do as it is told. */
 static gboolean run_point_other(Firmware *firmware)
 {
     const char *other = firmware->job->booted_slot;
 
-    if (!firmware->status)
+    if (!firmware->status &&
+        (firmware->query_tries < FIRMWARE_POINT_ASKS || firmware_fallback_in_doubt(firmware)))
         return FALSE;
-    if (g_strcmp0(firmware->status->primary, other) != 0)
+    if (!firmware->status || g_strcmp0(firmware->status->primary, other) != 0)
         return mark(firmware, "active", other);
     effect_done(firmware);
     return TRUE;
@@ -260,7 +261,6 @@ static gboolean run_bad_target(Firmware *firmware)
         return FALSE;
     if (verdict_target_written(firmware->job, firmware->status))
         return mark(firmware, "bad", firmware->job->target_slot);
-    firmware->undone = TRUE;
     effect_done(firmware);
     return TRUE;
 }
@@ -298,7 +298,7 @@ gboolean firmware_run_effect(Firmware *firmware)
     };
     JobEffect effect;
 
-    if (firmware->n_effects == 0 || firmware->calling ||
+    if (firmware->n_effects == 0 || firmware->calling || firmware_fallback_lost(firmware) ||
         clock_boottime_ms(firmware->clock) < firmware->effect_not_before_ms)
         return FALSE;
     effect = firmware->effects[0];

@@ -42,10 +42,11 @@ static void watch_attempt(Firmware *firmware)
         g_critical("cannot restart RAUC: %s; it is tried again", error->message);
 }
 
-/* Never while RAUC writes a slot. */
+/* Never while RAUC writes a slot, nor into one that it may have left unwritten. */
 gboolean firmware_wants_reboot(const Firmware *firmware)
 {
-    if (!firmware->job || firmware->reboot_allowed || rauc_presence(firmware->rauc) == RAUC_BUSY)
+    if (!firmware->job || firmware->reboot_allowed || rauc_presence(firmware->rauc) == RAUC_BUSY ||
+        firmware_fallback_lost(firmware) || firmware_fallback_in_doubt(firmware))
         return FALSE;
     return (firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT) ||
            (firmware->seen && firmware->job->state == JOB_REBOOT_WAIT);
@@ -67,13 +68,13 @@ static void tell(Firmware *firmware)
 }
 
 /* After a step: what this process has to take over from RAUC or to remember. */
-static void after_step(Firmware *firmware, JobEvent event)
+static void after_step(Firmware *firmware, JobEvent event, const char *reason)
 {
     if (event == JOB_EVENT_MARKED)
         firmware_settle_copies(firmware);
     if (event == JOB_EVENT_NO_FALLBACK)
         g_critical("job=%" G_GINT64_FORMAT " the charger stays with its new firmware: %s",
-                   firmware->last->id, firmware->last->reason);
+                   firmware->job ? firmware->job->id : firmware->last->id, reason);
     if (event == JOB_EVENT_RESUME &&
         firmware->job->state == JOB_INSTALLING) { /* adopt the install that runs */
         firmware->attempt = ATTEMPT_RUNNING;
@@ -92,7 +93,7 @@ static gboolean take_step(Firmware *firmware, GError **error)
         return FALSE;
     if (!firmware_apply(firmware, finding.event, reason, error))
         return FALSE;
-    after_step(firmware, finding.event);
+    after_step(firmware, finding.event, reason);
     return TRUE;
 }
 
@@ -430,9 +431,11 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
     firmware->query_tries = 0;
     if (presence != RAUC_IDLE)
         firmware->untold_since_ms = -1;
-    if (presence == RAUC_BUSY)
+    if (presence == RAUC_BUSY) {
         firmware->reboot_allowed =
             FALSE; /* leave is for now, not for after somebody's installation */
+        firmware->fallback_touched = firmware->job && firmware->job->state == JOB_ROLLING_BACK;
+    }
     if (presence == RAUC_ABSENT) {
         firmware->absent_since_ms = now(firmware);
         if (firmware->job && firmware->job->state == JOB_INSTALLING &&

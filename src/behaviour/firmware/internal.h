@@ -30,7 +30,9 @@
 #define FIRMWARE_BOOT_MARK_TRIES     3 /* then the verdict does not wait for it any more */
 #define FIRMWARE_MARK_BAD_TRIES                                                                    \
     3 /* the other slot is primary by then: the reboot does not wait for ever */
-#define FIRMWARE_POINT_TRIES    10 /* about half an hour; then a reboot without a mark */
+#define FIRMWARE_POINT_TRIES 10 /* about half an hour; then a reboot without a mark */
+#define FIRMWARE_POINT_ASKS                                                                        \
+    5 /* for the slots, two minutes and a half; then the loader is pointed without */
 #define FIRMWARE_UNDO_TRIES     10 /* of each of the two marks; then the CSMS is told all the same */
 #define FIRMWARE_ABORT_AGAIN_MS 60000
 #define FIRMWARE_MARK_GOOD_TRIES                                                                   \
@@ -126,6 +128,8 @@ struct _Firmware {
 
     /* results of effects and inputs, until a step has used them */
     gboolean marked, undone, healthy, reboot_allowed;
+    gboolean
+        fallback_touched; /* somebody else's install has begun since the booted slot was given up */
 
     gint64 reboot_asked_ms; /* boottime; -1: not in this process */
     guint reboot_asked;     /* how often */
@@ -151,6 +155,9 @@ gboolean firmware_wants_health(const Firmware *firmware);
 gboolean firmware_may_mark_boot(const Firmware *firmware);
 gboolean firmware_awaits_boot_mark(const Firmware *firmware); /* before the job is looked at */
 gboolean firmware_last_attempt(const Firmware *firmware);     /* none is left after this one */
+/* Rolling back: the other slot would not boot any more / whether it would has to be asked again. */
+gboolean firmware_fallback_lost(const Firmware *firmware);
+gboolean firmware_fallback_in_doubt(const Firmware *firmware);
 
 /* steps.c */
 gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, GError **error);

@@ -34,11 +34,23 @@ static gboolean target_is_booted(const Firmware *firmware)
     return booted && firmware->job && g_strcmp0(booted->name, firmware->job->target_slot) == 0;
 }
 
+/* The running slot is to be confirmed before its fallback is overwritten; but a slot that never
+ * gets healthy must still be open to a new firmware. */
+static gboolean has_waited_for_health(const Firmware *firmware)
+{
+    return now(firmware) - firmware->started_ms >= firmware->config.health_timeout_ms;
+}
+
 /* A job was under way when the agent started: power cuts during a job must not use up the attempts of the running slot, so
- * it is marked without health checks, unless it is the slot that the job writes. */
+ * it is marked without health checks, unless it is the slot that the job writes.  Nor may they be used up when the other slot is
+ * overwritten: what runs is then all that boots. */
 static gboolean marks_without_health(const Firmware *firmware)
 {
-    return firmware->job_at_start && firmware->job && !target_is_booted(firmware);
+    if (!firmware->job || target_is_booted(firmware))
+        return FALSE;
+    return firmware->job_at_start ||
+           (firmware->job->state == JOB_INSTALL_WAIT &&
+            firmware->config.mark_good == FIRMWARE_MARK_ALWAYS && has_waited_for_health(firmware));
 }
 
 gboolean firmware_may_mark_boot(const Firmware *firmware)
@@ -164,12 +176,13 @@ static gboolean absent_too_long(const Firmware *firmware)
            now(firmware) - mute_since(firmware) >= firmware->config.absent_timeout_ms;
 }
 
-/* The running slot is to be confirmed before its fallback is overwritten; but a slot that never
- * gets healthy must still be open to a new firmware. */
+/* A RAUC that refuses the mark holds the update up no longer. */
 static gboolean boot_is_settled(const Firmware *firmware)
 {
     return firmware->boot_marked || firmware->config.mark_good != FIRMWARE_MARK_ALWAYS ||
-           now(firmware) - firmware->started_ms >= firmware->config.health_timeout_ms;
+           (has_waited_for_health(firmware) &&
+            (!firmware_may_mark_boot(firmware) ||
+             firmware->boot_mark_tries >= FIRMWARE_BOOT_MARK_TRIES));
 }
 
 static Finding observe_install_wait(const Firmware *firmware)
@@ -247,6 +260,8 @@ static Finding observe_reboot_pending(const Firmware *firmware)
 {
     Finding finding = firmware->job->state == JOB_REBOOTING ? foreign_install(firmware) : NOTHING;
 
+    if (firmware->undone)
+        return found(JOB_EVENT_UNDONE);
     if (finding.event != JOB_EVENT_NONE)
         return finding;
     if (firmware->reboot_asked_ms >= 0 && now(firmware) >= reboot_again_at(firmware))
@@ -314,6 +329,8 @@ static Finding observe_start(const Firmware *firmware)
     if (same_boot && firmware->job->state == JOB_INSTALLING &&
         rauc_presence(firmware->rauc) == RAUC_BUSY)
         return found(JOB_EVENT_RESUME); /* our install, or at least its end will tell */
+    if (same_boot && firmware->job->state == JOB_ROLLING_BACK)
+        return found(JOB_EVENT_RESUME); /* the slot is given up, whatever RAUC tells */
     if (!firmware->status)
         return NOTHING; /* RAUC is silent, or at work for somebody else */
     if (firmware_awaits_boot_mark(firmware))
@@ -353,6 +370,43 @@ static Finding observe_silence(const Firmware *firmware)
     return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC does not answer; rebooting without a mark")};
 }
 
+/* ------------------------------------------------------------------------------------------------------
+ * the slot to go back to */
+
+static gboolean stays(const Firmware *firmware)
+{
+    return firmware->undone || (firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_UNDO);
+}
+
+/* A RAUC that is mute then has taken what would have to be marked with it: a reboot might be the last. */
+static Finding observe_doubt(const Firmware *firmware)
+{
+    if (firmware->job->state != JOB_ROLLING_BACK || !absent_too_long(firmware) ||
+        !(firmware_fallback_in_doubt(firmware) || stays(firmware)))
+        return NOTHING;
+    return (Finding){JOB_EVENT_UNDONE,
+                     g_strdup("RAUC does not answer after another installation: not rebooting")};
+}
+
+gboolean firmware_fallback_in_doubt(const Firmware *firmware)
+{
+    return firmware->fallback_touched && !firmware->status;
+}
+
+/* Up to 1.8 RAUC shows nothing of an install that failed but what the loader knows: that slot is bad. */
+gboolean firmware_fallback_lost(const Firmware *firmware)
+{
+    const Job *job = firmware->job;
+
+    if (!job || job->state != JOB_ROLLING_BACK || !firmware->seen || firmware->calling ||
+        stays(firmware) || !firmware->status)
+        return FALSE;
+    return !verdict_other_slot_boots(job, firmware->status, job->target_slot) ||
+           (firmware->fallback_touched &&
+            g_strcmp0(rauc_status_slot(firmware->status, job->booted_slot)->boot_status, "good") !=
+                0);
+}
+
 Finding firmware_observe(Firmware *firmware)
 {
     static Finding (*const OBSERVE[JOB_N_STATES])(const Firmware *) = {
@@ -366,9 +420,14 @@ Finding firmware_observe(Firmware *firmware)
 
     if (!firmware->job)
         return NOTHING;
-    finding = observe_silence(firmware);
+    finding = observe_doubt(firmware);
+    if (finding.event == JOB_EVENT_NONE)
+        finding = observe_silence(firmware);
     if (finding.event != JOB_EVENT_NONE)
         return finding;
+    if (firmware_fallback_lost(firmware))
+        return (Finding){JOB_EVENT_NO_FALLBACK,
+                         g_strdup("another installation has left no other slot that would boot")};
     if (firmware->n_effects > 0 || firmware->calling)
         return NOTHING;
     if (!firmware->seen)

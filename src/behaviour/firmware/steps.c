@@ -95,7 +95,7 @@ static void enter_state(Firmware *firmware, const JobStep *step)
     firmware->rate = (TransferRate){0};
     firmware_drop_transport(firmware, state);
     firmware->writing = firmware->percent_seen = FALSE;
-    firmware->marked = firmware->undone = FALSE;
+    firmware->marked = firmware->undone = firmware->fallback_touched = FALSE;
     if (state != JOB_REBOOTING) /* there the leave that led to it is used */
         firmware->reboot_allowed = FALSE;
     firmware->mark_good_refused = firmware->primary_tries = 0;

@@ -36,11 +36,20 @@ static gboolean record_changed(const JobSlotRecord *a, const JobSlotRecord *b)
            g_strcmp0(a->version, b->version) != 0 || g_strcmp0(a->hash, b->hash) != 0;
 }
 
+/* Before this job knows what its own attempt has written, RAUC's count tells: it is one more, not two. */
 gboolean verdict_target_changed(const Job *job, const RaucStatus *status)
 {
     JobSlotRecord now = verdict_record(rauc_status_slot(status, job->target_slot));
 
-    return record_known(&job->after) && record_changed(&job->after, &now);
+    if (!record_known(&job->after))
+        return now.installed_count > job->before.installed_count + 1;
+    return record_changed(&job->after, &now);
+}
+
+static JobEvent written_by_another(const Job *job, char **ret_reason)
+{
+    *ret_reason = g_strdup_printf("slot %s was written by another installation", job->target_slot);
+    return JOB_EVENT_BOOT_TARGET_OTHER;
 }
 
 /* Only the count and the time of installation say that an image was written whole: status, version
@@ -97,7 +106,8 @@ static gboolean target_is_ours(const Job *job, const Observation *seen, char **r
 
     if (record_known(&now)) {
         if (differs(job->after.version, now.version) || differs(job->after.hash, now.hash) ||
-            differs(job->after.installed_timestamp, now.installed_timestamp)) {
+            differs(job->after.installed_timestamp, now.installed_timestamp) ||
+            (job->state == JOB_INSTALLING && verdict_target_changed(job, seen->status))) {
             *ret_reason = g_strdup_printf(
                 "slot %s is booted, but it holds %s, which this job did not install", slot->name,
                 now.version ? now.version : "another image");
@@ -201,6 +211,8 @@ JobEvent verdict_on_start(const Job *job, const Observation *seen, char **ret_re
     if (g_strcmp0(job->boot_id, seen->boot_id) == 0) {
         if (job->state != JOB_INSTALLING)
             return JOB_EVENT_RESUME;
+        if (verdict_target_changed(job, seen->status))
+            return written_by_another(job, ret_reason);
         if (primary_unknown_after_write(job, seen->status, ret_reason))
             return JOB_EVENT_FAIL_ACTIVATED;
         return activated_by_job(job, seen->status) ? JOB_EVENT_ACTIVATED
@@ -254,6 +266,8 @@ JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const Attem
         *ret_reason = g_strdup(failure->message);
         return event;
     }
+    if (verdict_target_changed(job, seen->status))
+        return written_by_another(job, ret_reason);
     if (primary_unknown_after_write(job, seen->status, ret_reason))
         return JOB_EVENT_FAIL_ACTIVATED;
     *ret_reason = failure ? g_strdup(failure->message) : NULL;

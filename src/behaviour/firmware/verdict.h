@@ -40,7 +40,7 @@ JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const Attem
  * began (also with its attempts used up). */
 gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, const char *booted);
 
-/* Whether the target was changed since it was activated for this job (a foreign install). */
+/* Whether the target was written again since it was written, or activated, for this job (a foreign install). */
 gboolean verdict_target_changed(const Job *job, const RaucStatus *status);
 
 /* Whether this job has put its image, or a part of it, into the target. */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Somebody else's install into the slot that a job goes back to, while the reboot into it is waited for: the only slot that
+ * boots is then the new one, which the job has marked bad.
+ */
+#include "firmware_stages.h"
+
+/* Given up, both marks made, and the reboot is held. */
+static World *rolling_back(void)
+{
+    World *world = confirming();
+
+    world->holds_reboot = TRUE;
+    world_pass(world, HOUR);
+    in_state(world, JOB_ROLLING_BACK);
+    did(world, "active:A bad:B");
+    ck_assert(world->wants_reboot);
+    return world;
+}
+
+/* What RAUC shows of a slot that it could not write; 1.8 knows no more of it than the loader does. */
+static const char *const SPOILT[] = {"failed", "pending", "ok"};
+
+static void spoil_old(World *world, const char *status)
+{
+    world->rauc.old_status = status;
+    world->rauc.old_boot_status = "bad";
+    world->rauc.primary = NULL;
+}
+
+/* With the new firmware, and the CSMS is told. */
+static void stays(World *world)
+{
+    in_state(world, JOB_INSTALL_FAILED);
+    ck_assert_str_eq(world_wire(world), FAILED);
+    ck_assert(!world->wants_reboot);
+    world->holds_reboot = FALSE;
+    world_pass(world, 24 * HOUR);
+    did(world, "");
+}
+
+START_TEST(spoilt)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_presence(world, RAUC_BUSY);
+    ck_assert(!world->wants_reboot);
+    spoil_old(world, SPOILT[_i]);
+    world_presence(world, RAUC_IDLE);
+    did(world, "active:B");
+    logged(world, "critical: job=1 the charger stays with its new firmware");
+    stays(world);
+    world_healthy(world); /* at last */
+    did(world, "good:B");
+}
+END_TEST
+
+START_TEST(spoilt_before_the_marks)
+{
+    g_autoptr(World) world = confirming();
+
+    world->rauc.refuse = "active";
+    world_pass(world, HOUR);
+    in_state(world, JOB_ROLLING_BACK);
+    world_presence(world, RAUC_BUSY);
+    world->rauc.refuse = NULL;
+    spoil_old(world, SPOILT[_i]);
+    world_presence(world, RAUC_IDLE);
+    world_pass(world, MINUTE);
+    did(world, "!active:A active:B");
+    stays(world);
+}
+END_TEST
+
+/* While the agent was away; or it dies after the mark and before the end of the job is kept. */
+START_TEST(spoilt_and_a_restart)
+{
+    g_autoptr(World) world = rolling_back();
+
+    spoil_old(world, "failed");
+    if (_i == 1)
+        world->rauc.primary = TARGET;
+    world_restart(world);
+    did(world, "active:B");
+    stays(world);
+}
+END_TEST
+
+/* The loader has taken the new slot again, since the other one does not boot any more. */
+START_TEST(spoilt_and_a_power_cut)
+{
+    g_autoptr(World) world = rolling_back();
+
+    spoil_old(world, "pending");
+    world_boot(world, TARGET, RAUC_IDLE);
+    did(world, "active:B");
+    stays(world);
+}
+END_TEST
+
+START_TEST(mark_refused)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_presence(world, RAUC_BUSY);
+    spoil_old(world, "failed");
+    world->rauc.refuse = "active";
+    world_presence(world, RAUC_IDLE);
+    in_state(world, JOB_ROLLING_BACK);
+    did(world, "!active:B");
+    world_pass(world, HOUR);
+    g_string_truncate(world->deeds, 0);
+    logged(world, "critical: RAUC refuses undo for good");
+    stays(world);
+}
+END_TEST
+
+START_TEST(whole_after_all)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_presence(world, RAUC_BUSY);
+    ck_assert(!world->wants_reboot);
+    world->rauc.late = TRUE;
+    world_presence(world, RAUC_IDLE);
+    ck_assert(!world->wants_reboot); /* not before RAUC has told */
+    world->rauc.late = FALSE;
+    world_run(world);
+    ck_assert(world->wants_reboot);
+    world->holds_reboot = FALSE;
+    world_run(world);
+    did(world, "reboot");
+    in_state(world, JOB_ROLLING_BACK);
+}
+END_TEST
+
+/* RAUC dies at that work and does not come back; or it does, and does not tell its slots. */
+START_TEST(not_told)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_presence(world, RAUC_BUSY);
+    world->holds_reboot = FALSE;
+    world->rauc.mute = TRUE;
+    world_presence(world, _i == 0 ? RAUC_ABSENT : RAUC_IDLE);
+    world_pass(world, HOUR - MINUTE);
+    in_state(world, JOB_ROLLING_BACK);
+    did(world, "");
+    world_pass(world, 10 * MINUTE);
+    stays(world);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("firmware_fallback");
+    TCase *tests = tcase_create("firmware_fallback");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_set_timeout(tests, 120);
+    tcase_add_loop_test(tests, spoilt, 0, G_N_ELEMENTS(SPOILT));
+    tcase_add_loop_test(tests, spoilt_before_the_marks, 0, G_N_ELEMENTS(SPOILT));
+    tcase_add_loop_test(tests, spoilt_and_a_restart, 0, 2);
+    tcase_add_test(tests, spoilt_and_a_power_cut);
+    tcase_add_test(tests, mark_refused);
+    tcase_add_test(tests, whole_after_all);
+    tcase_add_loop_test(tests, not_told, 0, 2);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
