@@ -153,6 +153,8 @@ static const Start STARTS[] = {
     ROW("activated in mid-install", INSTALLING,  OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET, .after = &NOTHING, .now = &WRITTEN),
     ROW("not rebooted yet",         REBOOT_WAIT, OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET),
     ROW("rebooted",                 REBOOTING,   OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET),
+    ROW("by hand after ours",       INSTALLING,  OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .after = &NOTHING, .now = &HAND),
+    ROW("by hand, rebooted",        REBOOTING,   OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .now = &HAND),
     ROW("primary, but bad",         REBOOT_WAIT, OLD, BOOT_OLD, .reason = "did not boot", .primary = TARGET, .boot_status = "bad"),
     ROW("primary, boot status unknown", REBOOT_WAIT, OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET, .boot_status = "-"),
 

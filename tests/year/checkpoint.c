@@ -72,7 +72,8 @@ char *checkpoint_lacks(World *world)
         return g_strdup("the agent is not registered");
     if (!world->rauc.running || world->rauc.step != STEP_IDLE)
         return g_strdup("RAUC is at work, or not there");
-    if (device_primary(device) != device->booted || device->left[device->booted] != 3)
+    if (device_primary(device) != device->booted ||
+        device->left[device->booted] != device->attempts)
         return g_strdup("the booted slot is not what the next boot takes, with all its attempts");
     return agent_lacks(world);
 }

@@ -4,8 +4,6 @@
  */
 #include "world.h"
 
-#define ATTEMPTS 3
-
 const char *slot_name(int slot)
 {
     return slot == 0 ? "rootfs.0" : "rootfs.1";
@@ -46,7 +44,7 @@ void device_mark(World *world, const char *state, int slot)
         take_out(device, slot);
         return;
     }
-    device->left[slot] = ATTEMPTS;
+    device->left[slot] = device->attempts;
     if (g_str_equal(state, "active"))
         put_first(device, slot);
     if (g_str_equal(state, "good")) {
@@ -75,7 +73,7 @@ static int choose_slot(World *world)
         int slot = device_primary(device);
 
         if (slot < 0) {
-            device->left[0] = device->left[1] = ATTEMPTS;
+            device->left[0] = device->left[1] = device->attempts;
             if (device->n_order == 0)
                 put_first(device, 0);
             continue;
@@ -164,9 +162,10 @@ void device_init(World *world)
 {
     Device *device = &world->device;
 
+    device->attempts = chance(world, 33) ? 1 : 3;
     for (int i = 0; i < 2; i++) {
         device->slots[i] = (Slot){.bundle = 0, .health = HEALTHY, .confirmed = TRUE};
-        device->left[i] = ATTEMPTS;
+        device->left[i] = device->attempts;
     }
     put_first(device, 0);
     after(world, 0, SCOPE_WORLD, boot, NULL);

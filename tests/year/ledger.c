@@ -86,7 +86,7 @@ static void check_installed(World *world, const Entry *entry, const Job *job)
     if (slot->bundle != entry->bundle || slot->health != HEALTHY)
         violation(world, "job %" G_GINT64_FORMAT " is installed, yet bundle %u (health %d) runs",
                   entry->id, slot->bundle, slot->health);
-    if (!slot->confirmed || (same_boot && device->left[device->booted] != 3))
+    if (!slot->confirmed || (same_boot && device->left[device->booted] != device->attempts))
         violation(world, "job %" G_GINT64_FORMAT " is installed, yet its slot is not marked good",
                   entry->id);
     if (entry->activations != 1)
@@ -107,7 +107,7 @@ static void check_failed(World *world, const Entry *entry, const Job *job)
     if (g_strcmp0(job->target_slot, slot_name(device->booted)) == 0)
         violation(world, "job %" G_GINT64_FORMAT " is %s, yet its firmware runs", entry->id,
                   job_state_name(entry->end));
-    if (device_primary(device) != device->booted ||
+    if (device->order[0] != device->booted ||
         device->n_order != 1) /* also once attempts are used up */
         violation(world, "job %" G_GINT64_FORMAT " is %s, yet the loader may take the failed slot",
                   entry->id, job_state_name(entry->end));
@@ -419,7 +419,8 @@ void ledger_marked_good(World *world, const Slot *slot)
         violation(world, "the sick bundle %u is marked good", slot->bundle);
 }
 
-/* A rollback leads to the old slot: at once, not when the attempts of the failed one are used up. */
+/* A rollback leads to the old slot: at once, not when the attempts of the failed one are used up; but for a RAUC that has not told in
+ * this boot which slot that is. */
 void ledger_reboots(World *world)
 {
     const Job *job = firmware_job(world->agent->firmware);
@@ -427,7 +428,8 @@ void ledger_reboots(World *world)
     const Device *device = &world->device;
 
     if (entry && !entry->tainted && job->state == JOB_ROLLING_BACK &&
-        world->agent->rauc.presence == RAUC_IDLE && device_primary(device) == device->booted &&
+        g_strcmp0(job->boot_id, device->boot_id) == 0 && world->agent->rauc.presence == RAUC_IDLE &&
+        device_primary(device) == device->booted &&
         device->slots[device->booted].bundle == entry->bundle)
         violation(world, "job %" G_GINT64_FORMAT " rolls back into the slot that failed", job->id);
 }

@@ -81,6 +81,7 @@ typedef struct {
 typedef struct {
     Slot slots[2];
     int order[2], n_order, left[2]; /* U-Boot: BOOT_ORDER, BOOT_x_LEFT */
+    int attempts; /* of a slot that is good; 1: as with GRUB, none is left while it is tried */
     int booted;
     gboolean on, synchronised, going_down;
     guint boots;

@@ -175,6 +175,8 @@ static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_r
 
     if (activated_by_job(job, seen->status) && target &&
         g_strcmp0(target->boot_status, "bad") != 0) {
+        if (verdict_target_changed(job, seen->status))
+            return written_by_another(job, ret_reason);
         *ret_reason = g_strdup_printf("the charger booted %s although the boot loader points to %s",
                                       job->booted_slot, job->target_slot);
         return JOB_EVENT_BOOT_OLD_PRIMARY_TARGET;
