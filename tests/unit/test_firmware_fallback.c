@@ -86,6 +86,91 @@ START_TEST(spoilt_and_a_restart)
 }
 END_TEST
 
+/* It dies after it has seen the other install begin, which 1.8 tells nothing of afterwards. */
+START_TEST(spoilt_and_kept)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_presence(world, RAUC_BUSY);
+    spoil_old(world, "ok");
+    world->rauc.presence = RAUC_IDLE;
+    if (_i == 1)
+        world_boot(world, TARGET, RAUC_IDLE);
+    else
+        world_restart(world);
+    did(world, "active:B");
+    stays(world);
+}
+END_TEST
+
+/* Before the slot is given up: then it never is. */
+START_TEST(spoilt_while_confirming)
+{
+    g_autoptr(World) world = confirming();
+    GError *error = NULL;
+
+    world_presence(world, RAUC_BUSY);
+    logged(world, "RAUC is at work for somebody else");
+    spoil_old(world, SPOILT[_i]);
+    world_presence(world, RAUC_IDLE);
+    ck_assert(!firmware_cancel(world->firmware, "by a person", &error));
+    ck_assert_str_eq(error->message, "there is no other slot to go back to");
+    g_clear_error(&error);
+    world_pass(world, HOUR);
+    did(world, "");
+    stays(world);
+}
+END_TEST
+
+/* RAUC was busy before the verdict on this boot; then the slot is not healthy. */
+START_TEST(spoilt_before_the_verdict)
+{
+    g_autoptr(World) world = rebooting();
+
+    world_boot(world, TARGET, RAUC_BUSY);
+    spoil_old(world, "ok");
+    world_presence(world, RAUC_IDLE);
+    in_state(world, JOB_CONFIRMING);
+    world_pass(world, HOUR);
+    did(world, "");
+    stays(world);
+}
+END_TEST
+
+/* RAUC refuses a mark since it is about to be busy; what is left of the marks waits for its word. */
+START_TEST(spoilt_between_the_marks)
+{
+    g_autoptr(World) world = confirming();
+
+    world->rauc.refuse = "bad";
+    world_pass(world, HOUR);
+    did(world, "active:A !bad:B");
+    world_presence(world, RAUC_BUSY);
+    world->rauc.refuse = NULL;
+    world_pass(world, MINUTE);
+    spoil_old(world, "failed");
+    world_presence(world, RAUC_IDLE);
+    did(world, "active:B");
+    stays(world);
+}
+END_TEST
+
+/* Without RAUC's word there is no verdict whether this boot is the old slot's. */
+START_TEST(gone_back_and_not_told)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_boot(world, OLD, RAUC_BUSY);
+    world_presence(world, RAUC_ABSENT);
+    world_pass(world, 2 * HOUR);
+    in_state(world, JOB_ROLLING_BACK);
+    did(world, "");
+    world_presence(world, RAUC_IDLE);
+    did(world, "good:A active:A bad:B");
+    in_state(world, JOB_ROLLED_BACK);
+}
+END_TEST
+
 /* The loader has taken the new slot again, since the other one does not boot any more. */
 START_TEST(spoilt_and_a_power_cut)
 {
@@ -134,7 +219,7 @@ START_TEST(whole_after_all)
 }
 END_TEST
 
-/* RAUC dies at that work and does not come back; or it does, and does not tell its slots. */
+/* RAUC is there and does not tell its slots: the slot that runs is the one that is known to boot. */
 START_TEST(not_told)
 {
     g_autoptr(World) world = rolling_back();
@@ -142,11 +227,29 @@ START_TEST(not_told)
     world_presence(world, RAUC_BUSY);
     world->holds_reboot = FALSE;
     world->rauc.mute = TRUE;
-    world_presence(world, _i == 0 ? RAUC_ABSENT : RAUC_IDLE);
-    world_pass(world, HOUR - MINUTE);
+    spoil_old(world, "failed");
+    world_presence(world, RAUC_IDLE);
+    did(world, "");
+    world_pass(world, 5 * MINUTE);
+    did(world, "active:B");
+    stays(world);
+}
+END_TEST
+
+/* It dies at that work: no reboot before it is back. */
+START_TEST(gone)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_presence(world, RAUC_BUSY);
+    world->holds_reboot = FALSE;
+    spoil_old(world, "failed");
+    world_presence(world, RAUC_ABSENT);
+    world_pass(world, 5 * HOUR);
     in_state(world, JOB_ROLLING_BACK);
     did(world, "");
-    world_pass(world, 10 * MINUTE);
+    world_presence(world, RAUC_IDLE);
+    did(world, "active:B");
     stays(world);
 }
 END_TEST
@@ -163,10 +266,16 @@ int main(void)
     tcase_add_loop_test(tests, spoilt, 0, G_N_ELEMENTS(SPOILT));
     tcase_add_loop_test(tests, spoilt_before_the_marks, 0, G_N_ELEMENTS(SPOILT));
     tcase_add_loop_test(tests, spoilt_and_a_restart, 0, 2);
+    tcase_add_loop_test(tests, spoilt_and_kept, 0, 2);
+    tcase_add_loop_test(tests, spoilt_while_confirming, 0, G_N_ELEMENTS(SPOILT));
+    tcase_add_test(tests, spoilt_before_the_verdict);
+    tcase_add_test(tests, spoilt_between_the_marks);
     tcase_add_test(tests, spoilt_and_a_power_cut);
+    tcase_add_test(tests, gone_back_and_not_told);
     tcase_add_test(tests, mark_refused);
     tcase_add_test(tests, whole_after_all);
-    tcase_add_loop_test(tests, not_told, 0, 2);
+    tcase_add_test(tests, not_told);
+    tcase_add_test(tests, gone);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -126,6 +126,8 @@ static const Start STARTS[] = {
     ROW("other hash",               REBOOTING,    TARGET, BOOT_TARGET_OTHER, .reason = "did not install", .now = &OTHER_HASH),
     ROW("same image, installed again", REBOOT_WAIT, TARGET, BOOT_TARGET_OTHER, .reason = "holds 2.0", .now = &SAME_HASH_LATER),
     ROW("by hand after ours, then cut", INSTALLING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .after = &NOTHING, .now = &HAND),
+    ROW("by hand, ours not recorded", REBOOTING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .after = &NOTHING, .now = &HAND),
+    ROW("by hand in confirming, ours not recorded", CONFIRMING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .after = &NOTHING, .now = &HAND),
     ROW("same image by hand after ours", INSTALLING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 2.0", .after = &NOTHING, .now = &SAME_HASH_LATER),
     ROW("by hand while confirming", CONFIRMING,   TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .now = &HAND),
     ROW("other image on its third boot", CONFIRMING, TARGET, BOOT_TARGET_OTHER, .reason = "holds 3.0", .now = &HAND, .confirm_boots = 2),

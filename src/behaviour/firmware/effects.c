@@ -67,7 +67,7 @@ static void mark_refused(Firmware *firmware, JobEffect effect)
         firmware->n_effects = 0; /* asked for anew while the slot is healthy, until the deadline */
         return;
     }
-    g_critical("RAUC refuses %s for good: the charger may boot the failed firmware",
+    g_critical("RAUC refuses %s for good: the charger may boot the wrong slot, or none",
                job_effect_name(effect));
     effect_done(firmware);
     if (effect == JOB_EFFECT_POINT_OTHER)
@@ -246,8 +246,7 @@ static gboolean run_point_other(Firmware *firmware)
 {
     const char *other = firmware->job->booted_slot;
 
-    if (!firmware->status &&
-        (firmware->query_tries < FIRMWARE_POINT_ASKS || firmware_fallback_in_doubt(firmware)))
+    if (!firmware->status && firmware->query_tries < FIRMWARE_POINT_ASKS)
         return FALSE;
     if (!firmware->status || g_strcmp0(firmware->status->primary, other) != 0)
         return mark(firmware, "active", other);
@@ -299,6 +298,7 @@ gboolean firmware_run_effect(Firmware *firmware)
     JobEffect effect;
 
     if (firmware->n_effects == 0 || firmware->calling || firmware_fallback_lost(firmware) ||
+        firmware_fallback_in_doubt(firmware) ||
         clock_boottime_ms(firmware->clock) < firmware->effect_not_before_ms)
         return FALSE;
     effect = firmware->effects[0];

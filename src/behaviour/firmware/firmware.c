@@ -232,12 +232,16 @@ static gint64 retry_at_after_start(const Firmware *firmware)
 static gboolean load(Firmware *firmware, GError **error)
 {
     g_autofree char *marked = NULL;
+    g_autofree char *touched = NULL;
 
     if (!jobs_load(firmware->store, JOB_ACTIVE, &firmware->job, error) ||
         !jobs_load(firmware->store, JOB_WAITS, &firmware->waiting, error) ||
         !jobs_load(firmware->store, JOB_ENDED, &firmware->last, error) ||
-        !values_get(firmware->store, VALUES_AGENT, "marked-boot-id", &marked, error))
+        !values_get(firmware->store, VALUES_AGENT, "marked-boot-id", &marked, error) ||
+        !values_get(firmware->store, VALUES_AGENT, "fallback-touched", &touched, error))
         return FALSE;
+    firmware->fallback_touched =
+        firmware->job && touched && g_ascii_strtoll(touched, NULL, 10) == firmware->job->id;
     firmware->boot_marked = g_strcmp0(marked, firmware->config.boot_id) == 0;
     return TRUE;
 }
@@ -401,8 +405,7 @@ gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
                             "RAUC has not told yet what this boot brought");
         return FALSE;
     }
-    if (firmware->job->state == JOB_CONFIRMING &&
-        !verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot)) {
+    if (firmware->job->state == JOB_CONFIRMING && !firmware_fallback_boots(firmware)) {
         g_set_error_literal(error, FIRMWARE_ERROR, FIRMWARE_ERROR_STATE,
                             "there is no other slot to go back to");
         return FALSE;
@@ -424,6 +427,30 @@ static gboolean attempt_was_lost(const Firmware *firmware)
            firmware->attempt_error->code == RAUC_ERROR_GONE;
 }
 
+static gboolean may_go_back(const Firmware *firmware)
+{
+    JobState state = firmware->job ? firmware->job->state : JOB_SCHEDULED;
+
+    return state == JOB_CONFIRMING || state == JOB_ROLLING_BACK ||
+           (!firmware->seen && (state == JOB_REBOOT_WAIT || state == JOB_REBOOTING));
+}
+
+/* RAUC is at work, and not for the job: what it writes is the slot that the job may have to go back to. */
+static void touch_fallback(Firmware *firmware)
+{
+    g_autofree char *id = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (firmware->fallback_touched || !may_go_back(firmware))
+        return;
+    id = g_strdup_printf("%" G_GINT64_FORMAT, firmware->job->id);
+    g_warning("job=%s RAUC is at work for somebody else: whether %s still boots, it has to tell",
+              id, firmware->job->booted_slot);
+    firmware->fallback_touched = TRUE;
+    if (!values_set(firmware->store, VALUES_AGENT, "fallback-touched", id, &error))
+        g_warning("cannot keep that, a restart will not know of it: %s", error->message);
+}
+
 void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
 {
     firmware_forget_status(firmware);
@@ -434,7 +461,7 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
     if (presence == RAUC_BUSY) {
         firmware->reboot_allowed =
             FALSE; /* leave is for now, not for after somebody's installation */
-        firmware->fallback_touched = firmware->job && firmware->job->state == JOB_ROLLING_BACK;
+        touch_fallback(firmware);
     }
     if (presence == RAUC_ABSENT) {
         firmware->absent_since_ms = now(firmware);

@@ -128,8 +128,8 @@ struct _Firmware {
 
     /* results of effects and inputs, until a step has used them */
     gboolean marked, undone, healthy, reboot_allowed;
-    gboolean
-        fallback_touched; /* somebody else's install has begun since the booted slot was given up */
+    /* somebody else's install has begun in a boot of the job's slot; kept in the store */
+    gboolean fallback_touched;
 
     gint64 reboot_asked_ms; /* boottime; -1: not in this process */
     guint reboot_asked;     /* how often */
@@ -155,7 +155,9 @@ gboolean firmware_wants_health(const Firmware *firmware);
 gboolean firmware_may_mark_boot(const Firmware *firmware);
 gboolean firmware_awaits_boot_mark(const Firmware *firmware); /* before the job is looked at */
 gboolean firmware_last_attempt(const Firmware *firmware);     /* none is left after this one */
-/* Rolling back: the other slot would not boot any more / whether it would has to be asked again. */
+/* Whether the slot that the job would go back to boots, by a status that RAUC has told. */
+gboolean firmware_fallback_boots(const Firmware *firmware);
+/* Rolling back: that slot would not boot any more / whether it would has to be asked again. */
 gboolean firmware_fallback_lost(const Firmware *firmware);
 gboolean firmware_fallback_in_doubt(const Firmware *firmware);
 

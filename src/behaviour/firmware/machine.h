@@ -49,7 +49,7 @@ typedef enum {
     JOB_EVENT_NO_FALLBACK,             /* the new slot failed, and no other slot would boot */
     JOB_EVENT_SILENT,                  /* RAUC was mute for absent-timeout */
     JOB_EVENT_IDLE,                    /* undoing, and RAUC is idle */
-    JOB_EVENT_UNDONE,                  /* the loader stays with the old slot: answered by RAUC */
+    JOB_EVENT_UNDONE,                  /* the loader stays with the booted slot: answered by RAUC */
     JOB_EVENT_CANCEL,                  /* asked for by a person */
     JOB_EVENT_REQUEST,                 /* another UpdateFirmware before InstallBundle */
     JOB_EVENT_REQUEST_LATE,            /* another UpdateFirmware after it */

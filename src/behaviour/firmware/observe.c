@@ -80,6 +80,54 @@ gboolean firmware_wants_health(const Firmware *firmware)
 }
 
 /* ------------------------------------------------------------------------------------------------------
+ * the slot to go back to */
+
+/* Rolling back no more: the booted slot is being made the loader's again. */
+static gboolean stays(const Firmware *firmware)
+{
+    return firmware->job->state == JOB_ROLLING_BACK &&
+           (firmware->undone ||
+            (firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_UNDO));
+}
+
+gboolean firmware_fallback_in_doubt(const Firmware *firmware)
+{
+    return firmware->fallback_touched && !firmware->status && firmware->job &&
+           firmware->job->state == JOB_ROLLING_BACK && !stays(firmware);
+}
+
+/* Up to 1.8 RAUC shows nothing of an install that failed but what the loader knows: that slot is bad. */
+gboolean firmware_fallback_boots(const Firmware *firmware)
+{
+    const Job *job = firmware->job;
+
+    return verdict_other_slot_boots(job, firmware->status, job->target_slot) &&
+           (!firmware->fallback_touched ||
+            g_strcmp0(rauc_status_slot(firmware->status, job->booted_slot)->boot_status, "good") ==
+                0);
+}
+
+gboolean firmware_fallback_lost(const Firmware *firmware)
+{
+    return firmware->job && firmware->job->state == JOB_ROLLING_BACK && !firmware->calling &&
+           !stays(firmware) && target_is_booted(firmware) && !firmware_fallback_boots(firmware);
+}
+
+/* A RAUC that does not tell its slots may still do as it is told: the slot that runs is the one that is known to boot. */
+static Finding observe_fallback(const Firmware *firmware)
+{
+    if (firmware_fallback_lost(firmware))
+        return (Finding){JOB_EVENT_NO_FALLBACK,
+                         g_strdup("another installation has left no other slot that would boot")};
+    if (firmware_fallback_in_doubt(firmware) && rauc_presence(firmware->rauc) == RAUC_IDLE &&
+        !firmware->calling && firmware->query_tries >= FIRMWARE_POINT_ASKS)
+        return (Finding){
+            JOB_EVENT_NO_FALLBACK,
+            g_strdup("RAUC does not tell what another installation has left of the other slot")};
+    return NOTHING;
+}
+
+/* ------------------------------------------------------------------------------------------------------
  * one state each */
 
 /* DESIGN, "Time": dates are judged by CSMS time; without it by the system clock, if that can be
@@ -258,10 +306,11 @@ static gint64 reboot_again_at(const Firmware *firmware)
 
 static Finding observe_reboot_pending(const Firmware *firmware)
 {
-    Finding finding = firmware->job->state == JOB_REBOOTING ? foreign_install(firmware) : NOTHING;
+    Finding finding;
 
     if (firmware->undone)
         return found(JOB_EVENT_UNDONE);
+    finding = firmware->job->state == JOB_REBOOTING ? foreign_install(firmware) : NOTHING;
     if (finding.event != JOB_EVENT_NONE)
         return finding;
     if (firmware->reboot_asked_ms >= 0 && now(firmware) >= reboot_again_at(firmware))
@@ -284,7 +333,7 @@ static Finding deadline_passed(const Firmware *firmware)
 {
     if (!firmware->status)
         return NOTHING;
-    if (!verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))
+    if (!firmware_fallback_boots(firmware))
         return (Finding){
             JOB_EVENT_NO_FALLBACK,
             g_strdup("the new firmware failed its health checks, and no other slot would boot")};
@@ -336,8 +385,7 @@ static Finding observe_start(const Firmware *firmware)
     if (firmware_awaits_boot_mark(firmware))
         return NOTHING; /* GetPrimary is not to be believed before the mark */
     finding.event = verdict_on_start(firmware->job, &seen, &finding.reason);
-    if (finding.event == JOB_EVENT_BOOT_TARGET_THIRD &&
-        !verdict_other_slot_boots(firmware->job, firmware->status, firmware->job->target_slot))
+    if (finding.event == JOB_EVENT_BOOT_TARGET_THIRD && !firmware_fallback_boots(firmware))
         finding.event = JOB_EVENT_NO_FALLBACK;
     return finding;
 }
@@ -364,47 +412,11 @@ static Finding observe_silence(const Firmware *firmware)
 {
     gboolean asked = firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT;
 
-    if (asked || !needs_rauc(firmware) || !absent_too_long(firmware) ||
+    if (asked || stays(firmware) || firmware_fallback_in_doubt(firmware) || !needs_rauc(firmware) ||
+        !absent_too_long(firmware) ||
         firmware->job->interruptions >= silent_boots_allowed(firmware->job))
         return NOTHING;
     return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC does not answer; rebooting without a mark")};
-}
-
-/* ------------------------------------------------------------------------------------------------------
- * the slot to go back to */
-
-static gboolean stays(const Firmware *firmware)
-{
-    return firmware->undone || (firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_UNDO);
-}
-
-/* A RAUC that is mute then has taken what would have to be marked with it: a reboot might be the last. */
-static Finding observe_doubt(const Firmware *firmware)
-{
-    if (firmware->job->state != JOB_ROLLING_BACK || !absent_too_long(firmware) ||
-        !(firmware_fallback_in_doubt(firmware) || stays(firmware)))
-        return NOTHING;
-    return (Finding){JOB_EVENT_UNDONE,
-                     g_strdup("RAUC does not answer after another installation: not rebooting")};
-}
-
-gboolean firmware_fallback_in_doubt(const Firmware *firmware)
-{
-    return firmware->fallback_touched && !firmware->status;
-}
-
-/* Up to 1.8 RAUC shows nothing of an install that failed but what the loader knows: that slot is bad. */
-gboolean firmware_fallback_lost(const Firmware *firmware)
-{
-    const Job *job = firmware->job;
-
-    if (!job || job->state != JOB_ROLLING_BACK || !firmware->seen || firmware->calling ||
-        stays(firmware) || !firmware->status)
-        return FALSE;
-    return !verdict_other_slot_boots(job, firmware->status, job->target_slot) ||
-           (firmware->fallback_touched &&
-            g_strcmp0(rauc_status_slot(firmware->status, job->booted_slot)->boot_status, "good") !=
-                0);
 }
 
 Finding firmware_observe(Firmware *firmware)
@@ -420,14 +432,11 @@ Finding firmware_observe(Firmware *firmware)
 
     if (!firmware->job)
         return NOTHING;
-    finding = observe_doubt(firmware);
+    finding = observe_fallback(firmware);
     if (finding.event == JOB_EVENT_NONE)
         finding = observe_silence(firmware);
     if (finding.event != JOB_EVENT_NONE)
         return finding;
-    if (firmware_fallback_lost(firmware))
-        return (Finding){JOB_EVENT_NO_FALLBACK,
-                         g_strdup("another installation has left no other slot that would boot")};
     if (firmware->n_effects > 0 || firmware->calling)
         return NOTHING;
     if (!firmware->seen)

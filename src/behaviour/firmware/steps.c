@@ -95,7 +95,7 @@ static void enter_state(Firmware *firmware, const JobStep *step)
     firmware->rate = (TransferRate){0};
     firmware_drop_transport(firmware, state);
     firmware->writing = firmware->percent_seen = FALSE;
-    firmware->marked = firmware->undone = firmware->fallback_touched = FALSE;
+    firmware->marked = firmware->undone = FALSE;
     if (state != JOB_REBOOTING) /* there the leave that led to it is used */
         firmware->reboot_allowed = FALSE;
     firmware->mark_good_refused = firmware->primary_tries = 0;
@@ -115,7 +115,7 @@ static void adopt_step(Firmware *firmware, JobStep *step)
     if (job_state_is_end(firmware->job->state)) {
         job_free(firmware->last);
         firmware->last = g_steal_pointer(&firmware->job);
-        firmware->job_at_start = FALSE;
+        firmware->job_at_start = firmware->fallback_touched = FALSE;
         download_clean(firmware->config.spool_directory, 0);
     }
 }

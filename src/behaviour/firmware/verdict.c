@@ -107,7 +107,7 @@ static gboolean target_is_ours(const Job *job, const Observation *seen, char **r
     if (record_known(&now)) {
         if (differs(job->after.version, now.version) || differs(job->after.hash, now.hash) ||
             differs(job->after.installed_timestamp, now.installed_timestamp) ||
-            (job->state == JOB_INSTALLING && verdict_target_changed(job, seen->status))) {
+            (!record_known(&job->after) && verdict_target_changed(job, seen->status))) {
             *ret_reason = g_strdup_printf(
                 "slot %s is booted, but it holds %s, which this job did not install", slot->name,
                 now.version ? now.version : "another image");
@@ -294,7 +294,7 @@ gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, cons
 
     if (!other || !other->bootname)
         return FALSE;
-    /* It ran when the job began, and no one wrote it since: only its attempts can be used up. */
+    /* It ran when the job began: its attempts may be used up, and they can be filled up again. */
     if (g_strcmp0(name, job->booted_slot) == 0)
         return !slot_failed(other);
     return g_strcmp0(other->boot_status, "good") == 0 && !slot_failed(other);
