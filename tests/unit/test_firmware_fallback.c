@@ -254,6 +254,25 @@ START_TEST(gone)
 }
 END_TEST
 
+/* The job's own install failed, and RAUC did not tell its slots: what somebody else installs then is not the job's. */
+START_TEST(outrun)
+{
+    g_autoptr(World) world = installing(0);
+
+    firmware_rauc_progress(world->firmware, 80, "Updating slots");
+    world->rauc.mute = TRUE;
+    world_completed(world, RAUC_ERROR_COPY);
+    in_state(world, JOB_INSTALLING);
+    world_presence(world, RAUC_BUSY);
+    in_state(world, JOB_INSTALL_FAILED);
+    ck_assert_str_eq(world_wire(world), FAILED);
+    world->rauc.mute = FALSE;
+    world->rauc.target = RECORD_NEW;
+    world_boot(world, TARGET, RAUC_IDLE);
+    ck_assert_str_eq(world_wire(world), FAILED);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("firmware_fallback");
@@ -276,6 +295,7 @@ int main(void)
     tcase_add_test(tests, whole_after_all);
     tcase_add_test(tests, not_told);
     tcase_add_test(tests, gone);
+    tcase_add_test(tests, outrun);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

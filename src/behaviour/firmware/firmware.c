@@ -427,6 +427,14 @@ static gboolean attempt_was_lost(const Firmware *firmware)
            firmware->attempt_error->code == RAUC_ERROR_GONE;
 }
 
+/* By RAUC's own word. */
+static gboolean attempt_has_failed(const Firmware *firmware)
+{
+    return firmware->attempt == ATTEMPT_ENDED && firmware->attempt_error &&
+           firmware->attempt_error->code != RAUC_ERROR_GONE &&
+           firmware->attempt_error->code != RAUC_ERROR_BUSY;
+}
+
 static gboolean may_go_back(const Firmware *firmware)
 {
     JobState state = firmware->job ? firmware->job->state : JOB_SCHEDULED;
@@ -462,6 +470,7 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
         firmware->reboot_allowed =
             FALSE; /* leave is for now, not for after somebody's installation */
         touch_fallback(firmware);
+        firmware->outrun = firmware->outrun || attempt_has_failed(firmware);
     }
     if (presence == RAUC_ABSENT) {
         firmware->absent_since_ms = now(firmware);

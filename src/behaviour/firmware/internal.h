@@ -100,7 +100,8 @@ struct _Firmware {
     gboolean abort_ours; /* cancelled while RAUC was at work for this job */
     gboolean aborting;   /* RAUC was restarted for a cancel and is still at work */
     gboolean stalled;    /* the watchdog has aborted the attempt */
-    gboolean adopted;    /* the attempt was begun by another process */
+    gboolean outrun;  /* it failed, and before that was judged RAUC is at work for somebody else */
+    gboolean adopted; /* the attempt was begun by another process */
 
     /* how the bundle comes (transport.c) */
     gboolean cannot_stream; /* this RAUC, learned in this boot */

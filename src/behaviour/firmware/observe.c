@@ -259,10 +259,12 @@ static Finding observe_installing(const Firmware *firmware)
 
     if (firmware->writing && (!firmware->job->written || firmware->job->wire < JOB_WIRE_INSTALLING))
         return found(JOB_EVENT_WRITING);
-    if (firmware->attempt != ATTEMPT_ENDED || !firmware->status)
+    if (firmware->attempt != ATTEMPT_ENDED || (!firmware->status && !firmware->outrun))
         return NOTHING;
     end.last = firmware_last_attempt(firmware);
     end.other_way = firmware_has_other_way(firmware, firmware->attempt_error);
+    if (firmware->outrun)
+        return (Finding){verdict_on_failure(&end), g_strdup(firmware->attempt_error->message)};
     finding.event = verdict_on_attempt(firmware->job, &seen, &end, &finding.reason);
     return finding;
 }

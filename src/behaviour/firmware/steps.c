@@ -88,7 +88,8 @@ static void enter_state(Firmware *firmware, const JobStep *step)
         return;
     firmware->attempt = ATTEMPT_NONE;
     g_clear_error(&firmware->attempt_error);
-    firmware->stalled = firmware->adopted = firmware->relay_lost = firmware->fetched = FALSE;
+    firmware->stalled = firmware->outrun = firmware->adopted = FALSE;
+    firmware->relay_lost = firmware->fetched = FALSE;
     g_clear_error(&firmware->fetch_error);
     firmware->retry_after_s = 0;
     firmware->fetched_before = firmware->fetched_kept = 0;

@@ -229,7 +229,7 @@ JobEvent verdict_on_start(const Job *job, const Observation *seen, char **ret_re
     return JOB_EVENT_NONE;
 }
 
-static JobEvent failed_attempt(const AttemptEnd *end)
+JobEvent verdict_on_failure(const AttemptEnd *end)
 {
     switch ((RaucError)end->failure->code) {
     case RAUC_ERROR_STREAM:
@@ -279,7 +279,7 @@ JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const Attem
         return reported ? JOB_EVENT_FAIL_ACTIVATED : JOB_EVENT_ACTIVATED;
     }
     if (failure)
-        return failed_attempt(end);
+        return verdict_on_failure(end);
     *ret_reason = g_strdup_printf(
         "RAUC installed the bundle but did not activate slot %s (activate-installed=false?)",
         job->target_slot);

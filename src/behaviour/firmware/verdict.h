@@ -32,6 +32,9 @@ typedef struct {
     gboolean other_way; /* there is another transport than the one that was tried */
 } AttemptEnd;
 
+/* How an attempt that failed is charged, where what it left in the target is somebody else's by now. */
+JobEvent verdict_on_failure(const AttemptEnd *end);
+
 /* How an install attempt ended in this boot. */
 JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const AttemptEnd *end,
                             char **ret_reason);
