@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Somebody else's install into the slot that a job goes back to, while the reboot into it is waited for: the only slot that
- * boots is then the new one, which the job has marked bad.
+ * Somebody else's install beside a job: into the slot that it may have to go back to, so that the new one, which it may have marked
+ * bad, is all that boots; or in place of its own, which has failed.
  */
 #include "firmware_stages.h"
 
