@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Somebody else's install beside a job: into the slot that it may have to go back to, so that the new one, which it may have marked
- * bad, is all that boots; or in place of its own, which has failed.
+ * bad, is all that boots; or in place of its own, which has failed or was cut off.
  */
 #include "firmware_stages.h"
 
@@ -273,6 +273,93 @@ START_TEST(outrun)
 }
 END_TEST
 
+/* A power cut in mid-install, and RAUC does not tell its slots in the boot after. */
+static World *cut_off(const char *booted)
+{
+    World *world = installing(1);
+
+    firmware_rauc_progress(world->firmware, 80, "Updating slots");
+    world->rauc.mute = TRUE;
+    world_boot(world, booted, RAUC_IDLE);
+    in_state(world, JOB_INSTALLING);
+    return world;
+}
+
+/* One installation more than in the snapshot, and it is not the job's. */
+START_TEST(cut_off_and_overwritten)
+{
+    g_autoptr(World) world = cut_off(OLD);
+
+    world_presence(world, RAUC_BUSY);
+    if (_i == 1)
+        world_restart(world);
+    world->rauc.mute = FALSE;
+    world_completed(world, -1);
+    in_state(world, JOB_INSTALL_FAILED);
+    ck_assert_str_eq(world_wire(world), FAILED);
+    did(world, "good:A");
+}
+END_TEST
+
+/* Nobody's image was written over what the job has left. */
+START_TEST(cut_off_and_another_refused)
+{
+    g_autoptr(World) world = cut_off(OLD);
+
+    world_presence(world, RAUC_BUSY);
+    world->rauc.mute = FALSE;
+    if (_i == 1) { /* all that the power cut has cut off is the word that it is whole */
+        world->rauc.target = RECORD_NEW;
+        world->rauc.primary = TARGET;
+    }
+    world_completed(world, RAUC_ERROR_SIGNATURE);
+    if (_i == 1) {
+        did(world, "good:A reboot");
+        in_state(world, JOB_REBOOTING);
+    } else {
+        did(world, "good:A install");
+        in_state(world, JOB_INSTALLING);
+    }
+}
+END_TEST
+
+/* The next attempt writes the slot itself. */
+START_TEST(cut_off_and_tried_again)
+{
+    g_autoptr(World) world = cut_off(OLD);
+
+    world_presence(world, RAUC_BUSY);
+    world->rauc.mute = FALSE;
+    world_presence(world, RAUC_IDLE);
+    did(world, "good:A install");
+    world_stop(world); /* and the agent is not there when that ends */
+    world->rauc.target = RECORD_NEW;
+    world->rauc.primary = TARGET;
+    world->rauc.presence = RAUC_IDLE;
+    world_restart(world);
+    did(world, "reboot");
+    in_state(world, JOB_REBOOTING);
+}
+END_TEST
+
+/* The job's own was whole and is booted: what somebody else writes is the slot to go back to. */
+START_TEST(cut_off_and_spoilt)
+{
+    g_autoptr(World) world = cut_off(TARGET);
+
+    world_presence(world, RAUC_BUSY);
+    world->rauc.mute = FALSE;
+    world->rauc.target = RECORD_NEW;
+    spoil_old(world, "ok");
+    world->rauc.primary = TARGET;
+    world_presence(world, RAUC_IDLE);
+    in_state(world, JOB_CONFIRMING);
+    world_pass(world, HOUR);
+    did(world, "");
+    stays(world);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("firmware_fallback");
@@ -296,6 +383,10 @@ int main(void)
     tcase_add_test(tests, not_told);
     tcase_add_test(tests, gone);
     tcase_add_test(tests, outrun);
+    tcase_add_loop_test(tests, cut_off_and_overwritten, 0, 2);
+    tcase_add_loop_test(tests, cut_off_and_another_refused, 0, 2);
+    tcase_add_test(tests, cut_off_and_tried_again);
+    tcase_add_test(tests, cut_off_and_spoilt);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -238,9 +238,9 @@ static gboolean load(Firmware *firmware, GError **error)
         !jobs_load(firmware->store, JOB_WAITS, &firmware->waiting, error) ||
         !jobs_load(firmware->store, JOB_ENDED, &firmware->last, error) ||
         !values_get(firmware->store, VALUES_AGENT, "marked-boot-id", &marked, error) ||
-        !values_get(firmware->store, VALUES_AGENT, "fallback-touched", &touched, error))
+        !values_get(firmware->store, VALUES_AGENT, FIRMWARE_TOUCHED, &touched, error))
         return FALSE;
-    firmware->fallback_touched =
+    firmware->touched =
         firmware->job && touched && g_ascii_strtoll(touched, NULL, 10) == firmware->job->id;
     firmware->boot_marked = g_strcmp0(marked, firmware->config.boot_id) == 0;
     return TRUE;
@@ -420,127 +420,6 @@ gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
 
 /* -------------------------------------------------------------------------------------------------
  * what the world does */
-
-static gboolean attempt_was_lost(const Firmware *firmware)
-{
-    return firmware->attempt == ATTEMPT_ENDED && firmware->attempt_error &&
-           firmware->attempt_error->code == RAUC_ERROR_GONE;
-}
-
-/* By RAUC's own word. */
-static gboolean attempt_has_failed(const Firmware *firmware)
-{
-    return firmware->attempt == ATTEMPT_ENDED && firmware->attempt_error &&
-           firmware->attempt_error->code != RAUC_ERROR_GONE &&
-           firmware->attempt_error->code != RAUC_ERROR_BUSY;
-}
-
-static gboolean may_go_back(const Firmware *firmware)
-{
-    JobState state = firmware->job ? firmware->job->state : JOB_SCHEDULED;
-
-    return state == JOB_CONFIRMING || state == JOB_ROLLING_BACK ||
-           (!firmware->seen && (state == JOB_REBOOT_WAIT || state == JOB_REBOOTING));
-}
-
-/* RAUC is at work, and not for the job: what it writes is the slot that the job may have to go back to. */
-static void touch_fallback(Firmware *firmware)
-{
-    g_autofree char *id = NULL;
-    g_autoptr(GError) error = NULL;
-
-    if (firmware->fallback_touched || !may_go_back(firmware))
-        return;
-    id = g_strdup_printf("%" G_GINT64_FORMAT, firmware->job->id);
-    g_warning("job=%s RAUC is at work for somebody else: whether %s still boots, it has to tell",
-              id, firmware->job->booted_slot);
-    firmware->fallback_touched = TRUE;
-    if (!values_set(firmware->store, VALUES_AGENT, "fallback-touched", id, &error))
-        g_warning("cannot keep that, a restart will not know of it: %s", error->message);
-}
-
-void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
-{
-    firmware_forget_status(firmware);
-    firmware->query_not_before_ms = 0;
-    firmware->query_tries = 0;
-    if (presence != RAUC_IDLE)
-        firmware->untold_since_ms = -1;
-    if (presence == RAUC_BUSY) {
-        firmware->reboot_allowed =
-            FALSE; /* leave is for now, not for after somebody's installation */
-        touch_fallback(firmware);
-        firmware->outrun = firmware->outrun || attempt_has_failed(firmware);
-    }
-    if (presence == RAUC_ABSENT) {
-        firmware->absent_since_ms = now(firmware);
-        if (firmware->job && firmware->job->state == JOB_INSTALLING &&
-            firmware->attempt == ATTEMPT_RUNNING) {
-            firmware->attempt = ATTEMPT_ENDED;
-            g_clear_error(&firmware->attempt_error);
-            firmware->attempt_error =
-                g_error_new(RAUC_ERROR, RAUC_ERROR_GONE,
-                            firmware->stalled ? "the transfer or the installation stalled"
-                                              : "RAUC ended during the installation");
-        }
-    } else {
-        firmware->absent_since_ms = -1;
-        if (firmware->attempt == ATTEMPT_NONE)
-            firmware->progress_ms = now(firmware);
-        if (presence == RAUC_BUSY &&
-            attempt_was_lost(firmware)) { /* RAUC was only mute for a while */
-            firmware->attempt = ATTEMPT_RUNNING;
-            firmware->progress_ms = now(firmware);
-        }
-    }
-    firmware->aborting = firmware->aborting && presence == RAUC_BUSY;
-    firmware_advance(firmware);
-}
-
-/* Up to 1.9 RAUC counts 80 per cent when it begins to write, later ones 40: its words tell. */
-static gboolean writes_slot(int percent, const char *message)
-{
-    return percent < 100 && (percent >= 80 || g_str_has_prefix(message, "Updating slots") ||
-                             g_str_has_prefix(message, "Copying image"));
-}
-
-/* Per cent that rise within one step of RAUC show that it counts while it copies; older ones only count their steps. */
-static gboolean counts_while_copying(const Firmware *firmware, int percent, const char *message)
-{
-    return writes_slot(percent, message) && percent > firmware->percent &&
-           g_strcmp0(message, firmware->message) == 0;
-}
-
-void firmware_rauc_progress(Firmware *firmware, int percent, const char *message)
-{
-    if (!firmware->aborting)
-        firmware->progress_ms = now(firmware);
-    if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
-        firmware->attempt == ATTEMPT_NONE)
-        return;
-    if (counts_while_copying(firmware, percent, message))
-        firmware->percent_seen = TRUE;
-    firmware->percent = percent;
-    g_free(firmware->message);
-    firmware->message = g_strdup(message);
-    if (writes_slot(percent, message))
-        firmware->writing = TRUE;
-    firmware_note_transfer(firmware);
-    if (firmware->events.changed)
-        firmware->events.changed(firmware->user_data);
-    firmware_advance(firmware);
-}
-
-void firmware_rauc_completed(Firmware *firmware, const GError *error)
-{
-    firmware_forget_status(firmware);
-    if (firmware->job && firmware->job->state == JOB_INSTALLING &&
-        (firmware->attempt == ATTEMPT_RUNNING || firmware->attempt == ATTEMPT_CALLED)) {
-        firmware_note_transfer(firmware);
-        firmware_end_attempt(firmware, error);
-    }
-    firmware_advance(firmware);
-}
 
 void firmware_time_changed(Firmware *firmware)
 {

@@ -3,7 +3,8 @@
  * What the parts of the firmware behaviour share.
  *
  *   status.c     asks RAUC for the state of its slots
- *   firmware.c   what comes from outside: requests, cancel, RAUC's signals, leave to reboot, health
+ *   firmware.c   the loop; what comes from outside: requests, cancel, leave to reboot, health
+ *   presence.c   RAUC comes, goes and is at work, and for whom
  *   observe.c    looks at everything and names the next event; also when to look again
  *   steps.c      applies an event: one transaction, then the effects are due
  *   effects.c    carries the effects out, one by one
@@ -44,6 +45,8 @@
 #define FIRMWARE_MAX_RETRY_WAIT_MS                                                                 \
     86400000 /* of the CSMS's interval, or the server's Retry-After */
 #define FIRMWARE_MAX_WAKE_MS 3600000
+
+#define FIRMWARE_TOUCHED "slot-touched" /* the store's note: the job whose `touched` is set */
 
 /* How fast a transfer is: the bytes of the last ten seconds or so. */
 typedef struct {
@@ -129,8 +132,9 @@ struct _Firmware {
 
     /* results of effects and inputs, until a step has used them */
     gboolean marked, undone, healthy, reboot_allowed;
-    /* somebody else's install has begun in a boot of the job's slot; kept in the store */
-    gboolean fallback_touched;
+    /* Somebody else's install has begun, in a boot that came after the job's own: kept in the store until
+     * that slot does not matter to the job any more.  And the last of those has failed: this process has heard that. */
+    gboolean touched, touch_failed;
 
     gint64 reboot_asked_ms; /* boottime; -1: not in this process */
     guint reboot_asked;     /* how often */

@@ -92,7 +92,7 @@ static gboolean stays(const Firmware *firmware)
 
 gboolean firmware_fallback_in_doubt(const Firmware *firmware)
 {
-    return firmware->fallback_touched && !firmware->status && firmware->job &&
+    return firmware->touched && !firmware->status && firmware->job &&
            firmware->job->state == JOB_ROLLING_BACK && !stays(firmware);
 }
 
@@ -102,7 +102,7 @@ gboolean firmware_fallback_boots(const Firmware *firmware)
     const Job *job = firmware->job;
 
     return verdict_other_slot_boots(job, firmware->status, job->target_slot) &&
-           (!firmware->fallback_touched ||
+           (!firmware->touched ||
             g_strcmp0(rauc_status_slot(firmware->status, job->booted_slot)->boot_status, "good") ==
                 0);
 }
@@ -253,7 +253,7 @@ static Finding observe_install_wait(const Firmware *firmware)
 static Finding observe_installing(const Firmware *firmware)
 {
     Observation seen = {firmware->status, firmware->config.boot_id,
-                        firmware->config.firmware_version};
+                        firmware->config.firmware_version, FALSE};
     AttemptEnd end = {firmware->attempt_error, FALSE, FALSE};
     Finding finding;
 
@@ -372,7 +372,8 @@ static Finding observe_start(const Firmware *firmware)
 {
     gboolean same_boot = g_strcmp0(firmware->job->boot_id, firmware->config.boot_id) == 0;
     Observation seen = {firmware->status, firmware->config.boot_id,
-                        firmware->config.firmware_version};
+                        firmware->config.firmware_version,
+                        firmware->touched && !firmware->touch_failed};
     Finding finding;
 
     if (!job_state_is_active(firmware->job->state))

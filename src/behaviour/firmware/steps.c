@@ -33,6 +33,16 @@ static gboolean commit(Firmware *firmware, GError **error)
     return TRUE;
 }
 
+/* What somebody else did to the slot that is not booted has been judged, and the job does not depend on that slot any more
+ * or writes it anew. */
+static gboolean touch_is_past(const Firmware *firmware, const JobStep *step)
+{
+    JobState state = step->job->state;
+
+    return firmware->touched && state != step->from && state != JOB_CONFIRMING &&
+           state != JOB_ROLLING_BACK;
+}
+
 static gboolean write_step(Firmware *firmware, const JobStep *step, const HistoryEntry *entry,
                            GError **error)
 {
@@ -42,7 +52,8 @@ static gboolean write_step(Firmware *firmware, const JobStep *step, const Histor
     for (guint i = 0; i < step->n_statuses; i++)
         if (!firmware_push_status(firmware, step->job, step->statuses[i], error))
             return FALSE;
-    return TRUE;
+    return !touch_is_past(firmware, step) ||
+           values_set(firmware->store, VALUES_AGENT, FIRMWARE_TOUCHED, "", error);
 }
 
 /* Ends a job that never began to matter: the waiting one that a newer request replaces. */
@@ -82,6 +93,8 @@ static void enter_state(Firmware *firmware, const JobStep *step)
 
     memcpy(firmware->effects, step->effects, sizeof(firmware->effects));
     firmware->n_effects = step->n_effects;
+    if (touch_is_past(firmware, step))
+        firmware->touched = FALSE;
     firmware->effect_tries = 0;
     firmware->effect_not_before_ms = 0;
     if (state == step->from)
@@ -116,7 +129,7 @@ static void adopt_step(Firmware *firmware, JobStep *step)
     if (job_state_is_end(firmware->job->state)) {
         job_free(firmware->last);
         firmware->last = g_steal_pointer(&firmware->job);
-        firmware->job_at_start = firmware->fallback_touched = FALSE;
+        firmware->job_at_start = FALSE;
         download_clean(firmware->config.spool_directory, 0);
     }
 }

@@ -173,6 +173,8 @@ static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_r
 {
     const RaucSlot *target = rauc_status_slot(seen->status, job->target_slot);
 
+    if (job->state == JOB_INSTALLING && seen->touched && written_whole(job, seen->status))
+        return written_by_another(job, ret_reason);
     if (activated_by_job(job, seen->status) && target &&
         g_strcmp0(target->boot_status, "bad") != 0) {
         if (verdict_target_changed(job, seen->status))

@@ -18,6 +18,8 @@ typedef struct {
     const RaucStatus *status;     /* RAUC's picture, just asked for, RAUC idle */
     const char *boot_id;          /* of this boot */
     const char *firmware_version; /* what the charge point reports in this boot; may be NULL */
+    gboolean touched; /* somebody else may have written the slot that is not booted, in a later boot
+                         than the job's attempt */
 } Observation;
 
 /* First look after a start, for a job in an active state.  JOB_EVENT_NONE: neither of the job's

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * RAUC comes and goes and is at work, for the job or for somebody else: what that means for the attempt
+ * under way and for the slot that is not booted.
+ */
+#include "src/behaviour/firmware/internal.h"
+
+static gint64 now(const Firmware *firmware)
+{
+    return clock_boottime_ms(firmware->clock);
+}
+
+static gboolean attempt_was_lost(const Firmware *firmware)
+{
+    return firmware->attempt == ATTEMPT_ENDED && firmware->attempt_error &&
+           firmware->attempt_error->code == RAUC_ERROR_GONE;
+}
+
+/* By RAUC's own word. */
+static gboolean attempt_has_failed(const Firmware *firmware)
+{
+    return firmware->attempt == ATTEMPT_ENDED && firmware->attempt_error &&
+           firmware->attempt_error->code != RAUC_ERROR_GONE &&
+           firmware->attempt_error->code != RAUC_ERROR_BUSY;
+}
+
+/* In a boot that began after the job's install did, RAUC is never at work for the job: that ended with the
+ * boot before, whether it was whole or not. */
+static gboolean works_for_another(const Firmware *firmware)
+{
+    const Job *job = firmware->job;
+
+    switch (job ? job->state : JOB_SCHEDULED) {
+    case JOB_CONFIRMING:
+    case JOB_ROLLING_BACK:
+        return TRUE;
+    case JOB_INSTALLING:
+    case JOB_REBOOT_WAIT:
+    case JOB_REBOOTING:
+        return !firmware->seen && g_strcmp0(job->boot_id, firmware->config.boot_id) != 0;
+    default:
+        return FALSE;
+    }
+}
+
+/* What it writes is the slot that is not booted: the one that the job may have to go back to, or its own. */
+static void touch_slot(Firmware *firmware)
+{
+    g_autofree char *id = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (!works_for_another(firmware))
+        return;
+    firmware->touch_failed = FALSE;
+    if (firmware->touched)
+        return;
+    id = g_strdup_printf("%" G_GINT64_FORMAT, firmware->job->id);
+    g_warning("job=%s RAUC is at work for somebody else: what it leaves of the slot that is not "
+              "booted, it has to tell",
+              id);
+    firmware->touched = TRUE;
+    if (!values_set(firmware->store, VALUES_AGENT, FIRMWARE_TOUCHED, id, &error))
+        g_warning("cannot keep that, a restart will not know of it: %s", error->message);
+}
+
+void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
+{
+    firmware_forget_status(firmware);
+    firmware->query_not_before_ms = 0;
+    firmware->query_tries = 0;
+    if (presence != RAUC_IDLE)
+        firmware->untold_since_ms = -1;
+    if (presence == RAUC_BUSY) {
+        firmware->reboot_allowed =
+            FALSE; /* leave is for now, not for after somebody's installation */
+        touch_slot(firmware);
+        firmware->outrun = firmware->outrun || attempt_has_failed(firmware);
+    }
+    if (presence == RAUC_ABSENT) {
+        firmware->absent_since_ms = now(firmware);
+        if (firmware->job && firmware->job->state == JOB_INSTALLING &&
+            firmware->attempt == ATTEMPT_RUNNING) {
+            firmware->attempt = ATTEMPT_ENDED;
+            g_clear_error(&firmware->attempt_error);
+            firmware->attempt_error =
+                g_error_new(RAUC_ERROR, RAUC_ERROR_GONE,
+                            firmware->stalled ? "the transfer or the installation stalled"
+                                              : "RAUC ended during the installation");
+        }
+    } else {
+        firmware->absent_since_ms = -1;
+        if (firmware->attempt == ATTEMPT_NONE)
+            firmware->progress_ms = now(firmware);
+        if (presence == RAUC_BUSY &&
+            attempt_was_lost(firmware)) { /* RAUC was only mute for a while */
+            firmware->attempt = ATTEMPT_RUNNING;
+            firmware->progress_ms = now(firmware);
+        }
+    }
+    firmware->aborting = firmware->aborting && presence == RAUC_BUSY;
+    firmware_advance(firmware);
+}
+
+/* Up to 1.9 RAUC counts 80 per cent when it begins to write, later ones 40: its words tell. */
+static gboolean writes_slot(int percent, const char *message)
+{
+    return percent < 100 && (percent >= 80 || g_str_has_prefix(message, "Updating slots") ||
+                             g_str_has_prefix(message, "Copying image"));
+}
+
+/* Per cent that rise within one step of RAUC show that it counts while it copies; older ones only count their steps. */
+static gboolean counts_while_copying(const Firmware *firmware, int percent, const char *message)
+{
+    return writes_slot(percent, message) && percent > firmware->percent &&
+           g_strcmp0(message, firmware->message) == 0;
+}
+
+void firmware_rauc_progress(Firmware *firmware, int percent, const char *message)
+{
+    if (!firmware->aborting)
+        firmware->progress_ms = now(firmware);
+    if (!firmware->job || firmware->job->state != JOB_INSTALLING ||
+        firmware->attempt == ATTEMPT_NONE)
+        return;
+    if (counts_while_copying(firmware, percent, message))
+        firmware->percent_seen = TRUE;
+    firmware->percent = percent;
+    g_free(firmware->message);
+    firmware->message = g_strdup(message);
+    if (writes_slot(percent, message))
+        firmware->writing = TRUE;
+    firmware_note_transfer(firmware);
+    if (firmware->events.changed)
+        firmware->events.changed(firmware->user_data);
+    firmware_advance(firmware);
+}
+
+void firmware_rauc_completed(Firmware *firmware, const GError *error)
+{
+    firmware_forget_status(firmware);
+    firmware->touch_failed = firmware->touched && error;
+    if (firmware->job && firmware->job->state == JOB_INSTALLING &&
+        (firmware->attempt == ATTEMPT_RUNNING || firmware->attempt == ATTEMPT_CALLED)) {
+        firmware_note_transfer(firmware);
+        firmware_end_attempt(firmware, error);
+    }
+    firmware_advance(firmware);
+}
