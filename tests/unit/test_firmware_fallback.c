@@ -5,7 +5,7 @@
  */
 #include "firmware_stages.h"
 
-/* Given up, both marks made, and the reboot is held. */
+/* Given up, and the reboot is held: the mark that would leave no slot good beside somebody's install is held with it. */
 static World *rolling_back(void)
 {
     World *world = confirming();
@@ -13,7 +13,7 @@ static World *rolling_back(void)
     world->holds_reboot = TRUE;
     world_pass(world, HOUR);
     in_state(world, JOB_ROLLING_BACK);
-    did(world, "active:A bad:B");
+    did(world, "active:A");
     ck_assert(world->wants_reboot);
     return world;
 }
@@ -52,6 +52,44 @@ START_TEST(spoilt)
     stays(world);
     world_healthy(world); /* at last */
     did(world, "good:B");
+}
+END_TEST
+
+/* Both marks are made, and the reboot that was asked for does not come. */
+START_TEST(spoilt_after_the_marks)
+{
+    g_autoptr(World) world = confirming();
+
+    world_pass(world, HOUR);
+    did(world, "active:A bad:B reboot");
+    world_presence(world, RAUC_BUSY);
+    spoil_old(world, SPOILT[_i]);
+    world_presence(world, RAUC_IDLE);
+    did(world, "active:B");
+    stays(world);
+}
+END_TEST
+
+/* The mark that goes with the reboot needs RAUC: leave to reboot is not asked for before. */
+START_TEST(leave_waits_for_rauc)
+{
+    g_autoptr(World) world = rolling_back();
+
+    world_presence(world, RAUC_ABSENT);
+    ck_assert(!world->wants_reboot);
+    world->holds_reboot = FALSE;
+    world->rauc.refuse = "bad";
+    world_presence(world, RAUC_IDLE);
+    did(world, "!bad:B");
+    ck_assert(!world->wants_reboot);
+    world->holds_reboot = TRUE;
+    world->rauc.refuse = NULL;
+    world_pass(world, MINUTE);
+    did(world, ""); /* the leave was for the try that failed */
+    ck_assert(world->wants_reboot);
+    world->holds_reboot = FALSE;
+    world_run(world);
+    did(world, "bad:B reboot");
 }
 END_TEST
 
@@ -214,7 +252,7 @@ START_TEST(whole_after_all)
     ck_assert(world->wants_reboot);
     world->holds_reboot = FALSE;
     world_run(world);
-    did(world, "reboot");
+    did(world, "bad:B reboot");
     in_state(world, JOB_ROLLING_BACK);
 }
 END_TEST
@@ -370,6 +408,8 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, spoilt, 0, G_N_ELEMENTS(SPOILT));
+    tcase_add_loop_test(tests, spoilt_after_the_marks, 0, G_N_ELEMENTS(SPOILT));
+    tcase_add_test(tests, leave_waits_for_rauc);
     tcase_add_loop_test(tests, spoilt_before_the_marks, 0, G_N_ELEMENTS(SPOILT));
     tcase_add_loop_test(tests, spoilt_and_a_restart, 0, 2);
     tcase_add_loop_test(tests, spoilt_and_kept, 0, 2);

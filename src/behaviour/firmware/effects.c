@@ -59,6 +59,7 @@ static void mark_refused(Firmware *firmware, JobEffect effect)
     };
 
     effect_later(firmware);
+    firmware->reboot_allowed = FALSE; /* leave is for now, not for after the next try */
     if (effect == JOB_EFFECT_MARK_GOOD)
         firmware->mark_good_refused++;
     if (firmware->effect_tries < TRIES[effect])
@@ -264,8 +265,12 @@ static gboolean run_bad_target(Firmware *firmware)
     return TRUE;
 }
 
+/* Not while leave to reboot is waited for: with both slots bad, which this one and the first thing that somebody's
+ * install does make them, a power cut would leave none that boots. */
 static gboolean run_mark_bad(Firmware *firmware)
 {
+    if (!firmware->reboot_allowed)
+        return FALSE;
     return mark(firmware, "bad", firmware->job->target_slot);
 }
 

@@ -42,14 +42,24 @@ static void watch_attempt(Firmware *firmware)
         g_critical("cannot restart RAUC: %s; it is tried again", error->message);
 }
 
+/* What comes next needs leave: the reboot, or the mark that is made right before it. */
+static gboolean needs_leave(const Firmware *firmware)
+{
+    if (firmware->n_effects == 0)
+        return firmware->seen && firmware->job->state == JOB_REBOOT_WAIT;
+    return firmware->effects[0] == JOB_EFFECT_REBOOT ||
+           (firmware->effects[0] == JOB_EFFECT_MARK_BAD &&
+            rauc_presence(firmware->rauc) == RAUC_IDLE &&
+            now(firmware) >= firmware->effect_not_before_ms);
+}
+
 /* Never while RAUC writes a slot, nor into one that it may have left unwritten. */
 gboolean firmware_wants_reboot(const Firmware *firmware)
 {
     if (!firmware->job || firmware->reboot_allowed || rauc_presence(firmware->rauc) == RAUC_BUSY ||
         firmware_fallback_lost(firmware) || firmware_fallback_in_doubt(firmware))
         return FALSE;
-    return (firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT) ||
-           (firmware->seen && firmware->job->state == JOB_REBOOT_WAIT);
+    return needs_leave(firmware);
 }
 
 static void tell(Firmware *firmware)
