@@ -460,6 +460,33 @@ START_TEST(never_healthy)
 }
 END_TEST
 
+/* Without a job: what is not marked can fall back, unless there is nothing to fall back to. */
+START_TEST(never_healthy_and_all_that_boots)
+{
+    static const struct {
+        FirmwareMarkGood mark_good;
+        gboolean alone, bad;
+        const char *deeds;
+    } ROWS[] = {
+        {FIRMWARE_MARK_ALWAYS, FALSE, FALSE, ""},
+        {FIRMWARE_MARK_ALWAYS, TRUE, FALSE, "good:A"},
+        {FIRMWARE_MARK_ALWAYS, FALSE, TRUE, "good:A"},
+        {FIRMWARE_MARK_JOBS, FALSE, TRUE, ""},
+        {FIRMWARE_MARK_NEVER, FALSE, TRUE, ""},
+    };
+    g_autoptr(World) world = world_new();
+
+    world->config.mark_good = ROWS[_i].mark_good;
+    world->rauc.alone = ROWS[_i].alone;
+    world->rauc.target_bad = ROWS[_i].bad;
+    world_start(world);
+    world_pass(world, HOUR - SECOND);
+    did(world, "");
+    world_pass(world, MINUTE);
+    did(world, ROWS[_i].deeds);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("firmware_waits");
@@ -490,6 +517,7 @@ int main(void)
     tcase_add_test(tests, interrupted_too_often);
     tcase_add_test(tests, silent_before_the_install);
     tcase_add_loop_test(tests, never_healthy, 0, 2);
+    tcase_add_loop_test(tests, never_healthy_and_all_that_boots, 0, 5);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -41,16 +41,23 @@ static gboolean has_waited_for_health(const Firmware *firmware)
     return now(firmware) - firmware->started_ms >= firmware->config.health_timeout_ms;
 }
 
+/* RAUC knows of no slot but the booted one that the loader would take. */
+static gboolean booted_is_all(const Firmware *firmware)
+{
+    return firmware->status && !verdict_slot_boots(rauc_status_target(firmware->status));
+}
+
 /* A job was under way when the agent started: power cuts during a job must not use up the attempts of the running slot, so
- * it is marked without health checks, unless it is the slot that the job writes.  Nor may they be used up when the other slot is
- * overwritten: what runs is then all that boots. */
+ * it is marked without health checks, unless it is the slot that the job writes.  Nor may they be used up when that slot is all
+ * that boots, as it is once an update overwrites the other one. */
 static gboolean marks_without_health(const Firmware *firmware)
 {
-    if (!firmware->job || target_is_booted(firmware))
+    if (firmware->job && target_is_booted(firmware))
         return FALSE;
-    return firmware->job_at_start ||
-           (firmware->job->state == JOB_INSTALL_WAIT &&
-            firmware->config.mark_good == FIRMWARE_MARK_ALWAYS && has_waited_for_health(firmware));
+    if (firmware->job && firmware->job_at_start)
+        return TRUE;
+    return firmware->config.mark_good == FIRMWARE_MARK_ALWAYS && has_waited_for_health(firmware) &&
+           (firmware->job ? firmware->job->state == JOB_INSTALL_WAIT : booted_is_all(firmware));
 }
 
 gboolean firmware_may_mark_boot(const Firmware *firmware)
@@ -531,6 +538,10 @@ gint64 firmware_next_look_ms(const Firmware *firmware)
         sooner(&next, firmware->boot_mark_not_before_ms);
     if (firmware->query_not_before_ms > now(firmware))
         sooner(&next, firmware->query_not_before_ms);
+    if (!firmware->job && firmware->boot_marked)
+        return next;
+    if (!has_waited_for_health(firmware))
+        sooner(&next, firmware->started_ms + firmware->config.health_timeout_ms);
     if (!firmware->job)
         return next;
     if (mute_since(firmware) >= 0 &&

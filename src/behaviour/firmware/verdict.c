@@ -288,16 +288,20 @@ JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const Attem
     return JOB_EVENT_REFUSED;
 }
 
+gboolean verdict_slot_boots(const RaucSlot *slot)
+{
+    return slot && slot->bootname && g_strcmp0(slot->boot_status, "good") == 0 &&
+           !slot_failed(slot);
+}
+
 gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, const char *booted)
 {
     const char *name =
         g_strcmp0(booted, job->target_slot) == 0 ? job->booted_slot : job->target_slot;
     const RaucSlot *other = rauc_status_slot(status, name);
 
-    if (!other || !other->bootname)
-        return FALSE;
     /* It ran when the job began: its attempts may be used up, and they can be filled up again. */
     if (g_strcmp0(name, job->booted_slot) == 0)
-        return !slot_failed(other);
-    return g_strcmp0(other->boot_status, "good") == 0 && !slot_failed(other);
+        return other && other->bootname && !slot_failed(other);
+    return verdict_slot_boots(other);
 }

@@ -41,6 +41,9 @@ JobEvent verdict_on_failure(const AttemptEnd *end);
 JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const AttemptEnd *end,
                             char **ret_reason);
 
+/* Whether the loader would take this slot, by what RAUC tells.  Not for NULL. */
+gboolean verdict_slot_boots(const RaucSlot *slot);
+
 /* Whether the other slot would boot: good and not failed, or the one that was booted when the job
  * began (also with its attempts used up). */
 gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, const char *booted);
