@@ -86,6 +86,15 @@ gboolean agent_reboot(gpointer user_data, GError **error)
     return command_run(agent->settings->reboot_command, error);
 }
 
+/* It is as good as the one that a Reset waits for. */
+static gboolean on_firmware_reboot(gpointer user_data, GError **error)
+{
+    if (!agent_reboot(user_data, error))
+        return FALSE;
+    agent_reset_drop(user_data);
+    return TRUE;
+}
+
 static gboolean on_restart_rauc(gpointer user_data, GError **error)
 {
     Agent *agent = user_data;
@@ -118,7 +127,6 @@ static void on_reboot_allowed(gpointer user_data)
     Agent *agent = user_data;
 
     if (firmware_wants_reboot(agent->firmware)) {
-        agent_reset_drop(agent);
         firmware_reboot_allowed(agent->firmware);
     } else {
         agent_reset_carry_out(agent);
@@ -302,7 +310,7 @@ static void make_firmware(Agent *agent)
                                           .outbox = on_firmware_outbox,
                                           .wants_reboot = on_wants_reboot,
                                           .reboot_near = on_reboot_near,
-                                          .reboot = agent_reboot,
+                                          .reboot = on_firmware_reboot,
                                           .restart_rauc = on_restart_rauc,
                                           .wants_health = on_wants_health};
     const Settings *settings = agent->settings;

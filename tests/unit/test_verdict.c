@@ -29,6 +29,9 @@ static const JobSlotRecord FAILED = {1, (char *)"10:00", (char *)"10:01", (char 
 /* The loader is switched before the status file says so. */
 static const JobSlotRecord WRITTEN = {2, (char *)"11:00", (char *)"10:01", (char *)"2.0",
                                       (char *)"bb"};
+static const JobSlotRecord AT_11 = {2, (char *)"2026-01-01T11:29:59Z", NULL, NULL, NULL};
+static const JobSlotRecord AT_12 = {2, (char *)"2026-01-01T11:30:00Z", NULL, NULL, NULL};
+#define AT_11_30 1767267000
 static const JobSlotRecord REACTIVATED = {1, (char *)"10:00", (char *)"11:01", (char *)"0.9",
                                           (char *)"aa"};
 
@@ -70,7 +73,7 @@ typedef struct {
     const char *version;                       /* that the charger reports; NULL: 2.0 */
     guint interruptions, confirm_boots;
     gboolean same_boot;
-    gboolean touched;
+    const char *foreign; /* the boot in which somebody else's install began, at 11:30 */
 } Start;
 
 #define E(e) JOB_EVENT_##e
@@ -104,7 +107,9 @@ static const Start STARTS[] = {
     ROW("new firmware",             REBOOTING,    TARGET, BOOT_TARGET),
     ROW("by a power cut",           REBOOT_WAIT,  TARGET, BOOT_TARGET),
     ROW("before Completed",         INSTALLING,   TARGET, BOOT_TARGET, .after = &NOTHING, .now = &WRITTEN),
-    ROW("the old one is by hand",   INSTALLING,   TARGET, BOOT_TARGET, .after = &NOTHING, .now = &WRITTEN, .touched = TRUE),
+    ROW("the old one is by hand",   INSTALLING,   TARGET, BOOT_TARGET, .after = &NOTHING, .now = &WRITTEN, .foreign = "boot-2"),
+    ROW("by hand in a boot before", INSTALLING,   TARGET, BOOT_TARGET_OTHER, .reason = "another installation", .after = &NOTHING, .now = &AT_12, .foreign = "boot-x"),
+    ROW("the one by hand was refused", INSTALLING, TARGET, BOOT_TARGET, .after = &NOTHING, .now = &AT_11, .foreign = "boot-x"),
     ROW("second boot",              CONFIRMING,   TARGET, BOOT_TARGET, .confirm_boots = 1),
     ROW("given up already",         ROLLING_BACK, TARGET, BOOT_TARGET, .confirm_boots = 9),
     ROW("undone, the loader disagrees", UNDOING,  TARGET, BOOT_TARGET),
@@ -158,9 +163,12 @@ static const Start STARTS[] = {
     ROW("not rebooted yet",         REBOOT_WAIT, OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET),
     ROW("rebooted",                 REBOOTING,   OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET),
     ROW("by hand after ours",       INSTALLING,  OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .after = &NOTHING, .now = &HAND),
-    ROW("by hand in place of ours", INSTALLING,  OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .after = &NOTHING, .now = &OURS, .touched = TRUE),
-    ROW("by hand, no status file",  INSTALLING,  OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .before = &NOTHING, .after = &NOTHING, .touched = TRUE),
-    ROW("by hand, not whole",       INSTALLING,  OLD, INTERRUPTED, .reason = "tried again", .after = &NOTHING, .now = &FAILED, .boot_status = "bad", .touched = TRUE),
+    ROW("by hand in place of ours", INSTALLING,  OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .after = &NOTHING, .now = &OURS, .foreign = "boot-2"),
+    ROW("by hand, no status file",  INSTALLING,  OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .before = &NOTHING, .after = &NOTHING, .foreign = "boot-2"),
+    ROW("by hand, not whole",       INSTALLING,  OLD, INTERRUPTED, .reason = "tried again", .after = &NOTHING, .now = &FAILED, .boot_status = "bad", .foreign = "boot-2"),
+    ROW("by hand, by the time",     INSTALLING,  OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .after = &NOTHING, .now = &AT_12, .foreign = "boot-2"),
+    ROW("by hand, in a boot before", INSTALLING, OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .after = &NOTHING, .now = &AT_12, .foreign = "boot-x"),
+    ROW("by hand, and refused",     INSTALLING,  OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET, .after = &NOTHING, .now = &AT_11, .foreign = "boot-2"),
     ROW("by hand, rebooted",        REBOOTING,   OLD, BOOT_TARGET_OTHER, .reason = "another installation", .primary = TARGET, .now = &HAND),
     ROW("primary, but bad",         REBOOT_WAIT, OLD, BOOT_OLD, .reason = "did not boot", .primary = TARGET, .boot_status = "bad"),
     ROW("primary, boot status unknown", REBOOT_WAIT, OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET, .boot_status = "-"),
@@ -209,8 +217,9 @@ START_TEST(on_start)
     const JobSlotRecord *after = row->after ? row->after : &OURS;
     g_autoptr(RaucStatus) status =
         slots_status(row->booted, text_or(row->primary, row->booted), row->now ? row->now : after);
+    ForeignInstall foreign = {row->foreign != NULL, (char *)row->foreign, AT_11_30};
     Observation seen = {status, row->same_boot ? "boot-1" : "boot-2", text_or(row->version, "2.0"),
-                        row->touched};
+                        &foreign};
     JobEvent event;
 
     set_job(job, row);
@@ -275,7 +284,7 @@ START_TEST(on_attempt)
     g_autoptr(GError) failure = NULL;
     g_autofree char *reason = NULL;
     g_autoptr(RaucStatus) status = slots_status(OLD, row->primary_is_target ? TARGET : OLD, &OURS);
-    Observation seen = {status, "boot-1", "1.0", FALSE};
+    Observation seen = {status, "boot-1", "1.0", NULL};
     JobEvent event;
 
     record_set(&job->before, &BEFORE);
@@ -313,7 +322,7 @@ START_TEST(on_attempt_with_the_target_primary_before)
         g_autofree char *first = NULL;
         g_autofree char *second = NULL;
         g_autoptr(RaucStatus) status = slots_status(OLD, TARGET, ROWS[i].now);
-        Observation seen = {status, "boot-1", "1.0", FALSE};
+        Observation seen = {status, "boot-1", "1.0", NULL};
 
         record_set(&job->before, &BEFORE);
         slots_set(&job->primary_slot, TARGET);
@@ -335,7 +344,7 @@ START_TEST(on_attempt_without_a_primary)
     g_autofree char *again = NULL;
     g_autoptr(RaucStatus) written = slots_status(OLD, NULL, &OURS);
     g_autoptr(RaucStatus) untouched = slots_status(OLD, NULL, &BEFORE);
-    Observation seen = {written, "boot-1", "1.0", FALSE};
+    Observation seen = {written, "boot-1", "1.0", NULL};
 
     record_set(&job->before, &BEFORE);
     ck_assert_int_eq(verdict_on_attempt(job, &seen, &(AttemptEnd){error, FALSE, FALSE}, &reason),

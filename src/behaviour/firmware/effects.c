@@ -59,7 +59,6 @@ static void mark_refused(Firmware *firmware, JobEffect effect)
     };
 
     effect_later(firmware);
-    firmware->reboot_allowed = FALSE; /* leave is for now, not for after the next try */
     if (effect == JOB_EFFECT_MARK_GOOD)
         firmware->mark_good_refused++;
     if (firmware->effect_tries < TRIES[effect])
@@ -226,7 +225,7 @@ static gboolean run_reboot(Firmware *firmware)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!firmware->reboot_allowed)
+    if (!firmware_has_leave(firmware))
         return FALSE;
     firmware->reboot_allowed = FALSE;
     firmware->reboot_asked_ms = clock_boottime_ms(firmware->clock);
@@ -269,7 +268,7 @@ static gboolean run_bad_target(Firmware *firmware)
  * install does make them, a power cut would leave none that boots. */
 static gboolean run_mark_bad(Firmware *firmware)
 {
-    if (!firmware->reboot_allowed)
+    if (!firmware_has_leave(firmware))
         return FALSE;
     return mark(firmware, "bad", firmware->job->target_slot);
 }

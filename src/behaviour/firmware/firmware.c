@@ -42,6 +42,12 @@ static void watch_attempt(Firmware *firmware)
         g_critical("cannot restart RAUC: %s; it is tried again", error->message);
 }
 
+/* What stood in the way since then may take long, and the charger may be in use again. */
+gboolean firmware_has_leave(const Firmware *firmware)
+{
+    return firmware->reboot_allowed && now(firmware) - firmware->leave_ms < FIRMWARE_LEAVE_MS;
+}
+
 /* What comes next needs leave: the reboot, or the mark that is made right before it. */
 static gboolean needs_leave(const Firmware *firmware)
 {
@@ -56,8 +62,9 @@ static gboolean needs_leave(const Firmware *firmware)
 /* Never while RAUC writes a slot, nor into one that it may have left unwritten. */
 gboolean firmware_wants_reboot(const Firmware *firmware)
 {
-    if (!firmware->job || firmware->reboot_allowed || rauc_presence(firmware->rauc) == RAUC_BUSY ||
-        firmware_fallback_lost(firmware) || firmware_fallback_in_doubt(firmware))
+    if (!firmware->job || firmware_has_leave(firmware) ||
+        rauc_presence(firmware->rauc) == RAUC_BUSY || firmware_fallback_lost(firmware) ||
+        firmware_fallback_in_doubt(firmware))
         return FALSE;
     return needs_leave(firmware);
 }
@@ -222,6 +229,7 @@ void firmware_free(Firmware *firmware)
     download_free(firmware->download);
     g_clear_error(&firmware->fetch_error);
     g_free(firmware->bundle_sha256);
+    g_free(firmware->foreign.boot_id);
     g_free((char *)firmware->config.spool_directory);
     g_free((char *)firmware->config.identity);
     g_free((char *)firmware->config.boot_id);
@@ -242,23 +250,25 @@ static gint64 retry_at_after_start(const Firmware *firmware)
 static gboolean load(Firmware *firmware, GError **error)
 {
     g_autofree char *marked = NULL;
-    g_autofree char *touched = NULL;
 
     if (!jobs_load(firmware->store, JOB_ACTIVE, &firmware->job, error) ||
         !jobs_load(firmware->store, JOB_WAITS, &firmware->waiting, error) ||
         !jobs_load(firmware->store, JOB_ENDED, &firmware->last, error) ||
         !values_get(firmware->store, VALUES_AGENT, "marked-boot-id", &marked, error) ||
-        !values_get(firmware->store, VALUES_AGENT, FIRMWARE_TOUCHED, &touched, error))
+        !firmware_load_foreign(firmware, error))
         return FALSE;
-    firmware->touched =
-        firmware->job && touched && g_ascii_strtoll(touched, NULL, 10) == firmware->job->id;
     firmware->boot_marked = g_strcmp0(marked, firmware->config.boot_id) == 0;
     return TRUE;
 }
 
+/* What RAUC did meanwhile found no job. */
 static void start_again(gpointer user_data)
 {
-    firmware_start(user_data);
+    Firmware *firmware = user_data;
+
+    firmware_start(firmware);
+    if (firmware->started)
+        firmware_rauc_presence(firmware, rauc_presence(firmware->rauc));
 }
 
 /* A store that cannot be read is not a store without a job: nothing is begun before it can. */
@@ -439,6 +449,7 @@ void firmware_time_changed(Firmware *firmware)
 void firmware_reboot_allowed(Firmware *firmware)
 {
     firmware->reboot_allowed = firmware_wants_reboot(firmware);
+    firmware->leave_ms = now(firmware);
     firmware_advance(firmware);
 }
 

@@ -36,6 +36,7 @@
     5 /* for the slots, two minutes and a half; then the loader is pointed without */
 #define FIRMWARE_UNDO_TRIES     10 /* of each of the two marks; then the CSMS is told all the same */
 #define FIRMWARE_ABORT_AGAIN_MS 60000
+#define FIRMWARE_LEAVE_MS       5000 /* then leave to reboot is asked for again */
 #define FIRMWARE_MARK_GOOD_TRIES                                                                   \
     10 /* then a healthy slot is given up all the same at the deadline */
 #define FIRMWARE_PRIMARY_TRIES        5
@@ -45,8 +46,6 @@
 #define FIRMWARE_MAX_RETRY_WAIT_MS                                                                 \
     86400000 /* of the CSMS's interval, or the server's Retry-After */
 #define FIRMWARE_MAX_WAKE_MS 3600000
-
-#define FIRMWARE_TOUCHED "slot-touched" /* the store's note: the job whose `touched` is set */
 
 /* How fast a transfer is: the bytes of the last ten seconds or so. */
 typedef struct {
@@ -132,9 +131,9 @@ struct _Firmware {
 
     /* results of effects and inputs, until a step has used them */
     gboolean marked, undone, healthy, reboot_allowed;
-    /* Somebody else's install has begun, in a boot that came after the job's own: kept in the store until
-     * that slot does not matter to the job any more.  And the last of those has failed: this process has heard that. */
-    gboolean touched, touch_failed;
+    gint64 leave_ms; /* boottime of reboot_allowed */
+    ForeignInstall
+        foreign; /* kept in the store until that slot does not matter to the job any more */
 
     gint64 reboot_asked_ms; /* boottime; -1: not in this process */
     guint reboot_asked;     /* how often */
@@ -220,5 +219,11 @@ void firmware_ask_status_ahead(Firmware *firmware);
 void firmware_forget_status(Firmware *firmware);
 const RaucSlot *firmware_booted(const Firmware *firmware);
 
-/* firmware.c: look, step, act, until nothing moves; then set the timer. */
+/* presence.c: the store's note of `foreign` */
+gboolean firmware_load_foreign(Firmware *firmware, GError **error);
+gboolean firmware_clear_foreign(Firmware *firmware, GError **error);
+
+/* firmware.c */
+gboolean firmware_has_leave(const Firmware *firmware); /* to reboot, and just given */
+/* Look, step, act, until nothing moves; then set the timer. */
 void firmware_advance(Firmware *firmware);

@@ -99,7 +99,7 @@ static gboolean stays(const Firmware *firmware)
 
 gboolean firmware_fallback_in_doubt(const Firmware *firmware)
 {
-    return firmware->touched && !firmware->status && firmware->job &&
+    return firmware->foreign.begun && !firmware->status && firmware->job &&
            firmware->job->state == JOB_ROLLING_BACK && !stays(firmware);
 }
 
@@ -109,7 +109,7 @@ gboolean firmware_fallback_boots(const Firmware *firmware)
     const Job *job = firmware->job;
 
     return verdict_other_slot_boots(job, firmware->status, job->target_slot) &&
-           (!firmware->touched ||
+           (!firmware->foreign.begun ||
             g_strcmp0(rauc_status_slot(firmware->status, job->booted_slot)->boot_status, "good") ==
                 0);
 }
@@ -260,7 +260,7 @@ static Finding observe_install_wait(const Firmware *firmware)
 static Finding observe_installing(const Firmware *firmware)
 {
     Observation seen = {firmware->status, firmware->config.boot_id,
-                        firmware->config.firmware_version, FALSE};
+                        firmware->config.firmware_version, &firmware->foreign};
     AttemptEnd end = {firmware->attempt_error, FALSE, FALSE};
     Finding finding;
 
@@ -301,7 +301,7 @@ static Finding observe_reboot_wait(const Firmware *firmware)
         return finding;
     if (rauc_presence(firmware->rauc) == RAUC_BUSY || rauc_is_to_tell(firmware))
         return NOTHING;
-    return firmware->reboot_allowed ? found(JOB_EVENT_REBOOT_NOW) : NOTHING;
+    return firmware_has_leave(firmware) ? found(JOB_EVENT_REBOOT_NOW) : NOTHING;
 }
 
 static gint64 reboot_again_at(const Firmware *firmware)
@@ -379,8 +379,7 @@ static Finding observe_start(const Firmware *firmware)
 {
     gboolean same_boot = g_strcmp0(firmware->job->boot_id, firmware->config.boot_id) == 0;
     Observation seen = {firmware->status, firmware->config.boot_id,
-                        firmware->config.firmware_version,
-                        firmware->touched && !firmware->touch_failed};
+                        firmware->config.firmware_version, &firmware->foreign};
     Finding finding;
 
     if (!job_state_is_active(firmware->job->state))
@@ -420,10 +419,12 @@ static guint silent_boots_allowed(const Job *job)
  * marks the slot good. */
 static Finding observe_silence(const Firmware *firmware)
 {
-    gboolean asked = firmware->n_effects > 0 && firmware->effects[0] == JOB_EFFECT_REBOOT;
+    JobEffect next = firmware->n_effects > 0 ? firmware->effects[0] : JOB_EFFECT_NONE;
 
-    if (asked || stays(firmware) || firmware_fallback_in_doubt(firmware) || !needs_rauc(firmware) ||
-        !absent_too_long(firmware) ||
+    if (next == JOB_EFFECT_REBOOT || stays(firmware) || firmware_fallback_in_doubt(firmware) ||
+        !needs_rauc(firmware) || !absent_too_long(firmware))
+        return NOTHING;
+    if (next != JOB_EFFECT_MARK_BAD && /* after that the loader does not come back here */
         firmware->job->interruptions >= silent_boots_allowed(firmware->job))
         return NOTHING;
     return (Finding){JOB_EVENT_SILENT, g_strdup("RAUC does not answer; rebooting without a mark")};

@@ -43,24 +43,50 @@ static gboolean works_for_another(const Firmware *firmware)
     }
 }
 
+#define NOTE "foreign-install" /* in the store: job, boot, seconds since 1970 */
+
 /* What it writes is the slot that is not booted: the one that the job may have to go back to, or its own. */
-static void touch_slot(Firmware *firmware)
+static void note_foreign(Firmware *firmware)
 {
-    g_autofree char *id = NULL;
+    g_autofree char *note = NULL;
     g_autoptr(GError) error = NULL;
 
-    if (!works_for_another(firmware))
+    if (firmware->foreign.begun || !works_for_another(firmware))
         return;
-    firmware->touch_failed = FALSE;
-    if (firmware->touched)
-        return;
-    id = g_strdup_printf("%" G_GINT64_FORMAT, firmware->job->id);
-    g_warning("job=%s RAUC is at work for somebody else: what it leaves of the slot that is not "
+    g_warning("job=%" G_GINT64_FORMAT
+              " RAUC is at work for somebody else: what it leaves of the slot that is not "
               "booted, it has to tell",
-              id);
-    firmware->touched = TRUE;
-    if (!values_set(firmware->store, VALUES_AGENT, FIRMWARE_TOUCHED, id, &error))
+              firmware->job->id);
+    firmware->foreign.begun = TRUE;
+    g_free(firmware->foreign.boot_id);
+    firmware->foreign.boot_id = g_strdup(firmware->config.boot_id);
+    firmware->foreign.begun_s = clock_wall_ms(firmware->clock) / 1000;
+    note = g_strdup_printf("%" G_GINT64_FORMAT " %s %" G_GINT64_FORMAT, firmware->job->id,
+                           firmware->foreign.boot_id, firmware->foreign.begun_s);
+    if (!values_set(firmware->store, VALUES_AGENT, NOTE, note, &error))
         g_warning("cannot keep that, a restart will not know of it: %s", error->message);
+}
+
+gboolean firmware_load_foreign(Firmware *firmware, GError **error)
+{
+    g_autofree char *note = NULL;
+    g_auto(GStrv) words = NULL;
+
+    if (!values_get(firmware->store, VALUES_AGENT, NOTE, &note, error))
+        return FALSE;
+    words = g_strsplit(note ? note : "", " ", 3);
+    if (!firmware->job || g_strv_length(words) != 3 ||
+        g_ascii_strtoll(words[0], NULL, 10) != firmware->job->id)
+        return TRUE;
+    firmware->foreign.begun = TRUE;
+    firmware->foreign.boot_id = g_strdup(words[1]);
+    firmware->foreign.begun_s = g_ascii_strtoll(words[2], NULL, 10);
+    return TRUE;
+}
+
+gboolean firmware_clear_foreign(Firmware *firmware, GError **error)
+{
+    return values_set(firmware->store, VALUES_AGENT, NOTE, "", error);
 }
 
 void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
@@ -73,7 +99,7 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
     if (presence == RAUC_BUSY) {
         firmware->reboot_allowed =
             FALSE; /* leave is for now, not for after somebody's installation */
-        touch_slot(firmware);
+        note_foreign(firmware);
         firmware->outrun = firmware->outrun || attempt_has_failed(firmware);
     }
     if (presence == RAUC_ABSENT) {
@@ -138,7 +164,6 @@ void firmware_rauc_progress(Firmware *firmware, int percent, const char *message
 void firmware_rauc_completed(Firmware *firmware, const GError *error)
 {
     firmware_forget_status(firmware);
-    firmware->touch_failed = firmware->touched && error;
     if (firmware->job && firmware->job->state == JOB_INSTALLING &&
         (firmware->attempt == ATTEMPT_RUNNING || firmware->attempt == ATTEMPT_CALLED)) {
         firmware_note_transfer(firmware);

@@ -35,11 +35,11 @@ static gboolean commit(Firmware *firmware, GError **error)
 
 /* What somebody else did to the slot that is not booted has been judged, and the job does not depend on that slot any more
  * or writes it anew. */
-static gboolean touch_is_past(const Firmware *firmware, const JobStep *step)
+static gboolean foreign_is_past(const Firmware *firmware, const JobStep *step)
 {
     JobState state = step->job->state;
 
-    return firmware->touched && state != step->from && state != JOB_CONFIRMING &&
+    return firmware->foreign.begun && state != step->from && state != JOB_CONFIRMING &&
            state != JOB_ROLLING_BACK;
 }
 
@@ -52,8 +52,7 @@ static gboolean write_step(Firmware *firmware, const JobStep *step, const Histor
     for (guint i = 0; i < step->n_statuses; i++)
         if (!firmware_push_status(firmware, step->job, step->statuses[i], error))
             return FALSE;
-    return !touch_is_past(firmware, step) ||
-           values_set(firmware->store, VALUES_AGENT, FIRMWARE_TOUCHED, "", error);
+    return !foreign_is_past(firmware, step) || firmware_clear_foreign(firmware, error);
 }
 
 /* Ends a job that never began to matter: the waiting one that a newer request replaces. */
@@ -93,8 +92,8 @@ static void enter_state(Firmware *firmware, const JobStep *step)
 
     memcpy(firmware->effects, step->effects, sizeof(firmware->effects));
     firmware->n_effects = step->n_effects;
-    if (touch_is_past(firmware, step))
-        firmware->touched = FALSE;
+    if (foreign_is_past(firmware, step))
+        firmware->foreign.begun = FALSE;
     firmware->effect_tries = 0;
     firmware->effect_not_before_ms = 0;
     if (state == step->from)

@@ -80,6 +80,20 @@ static gboolean written_whole(const Job *job, const RaucStatus *status)
     return g_strcmp0(status->primary, job->target_slot) == 0;
 }
 
+/* For a job found in `installing` after a boot: the whole image was not there yet when somebody else's install began.  What
+ * has no time of installation cannot be told to be the job's. */
+static gboolean written_after_foreign(const Job *job, const Observation *seen)
+{
+    const RaucSlot *target = rauc_status_slot(seen->status, job->target_slot);
+    g_autoptr(GDateTime) installed = NULL;
+
+    if (!seen->foreign->begun || !written_whole(job, seen->status))
+        return FALSE;
+    if (target && target->installed_timestamp)
+        installed = g_date_time_new_from_iso8601(target->installed_timestamp, NULL);
+    return !installed || g_date_time_to_unix(installed) >= seen->foreign->begun_s;
+}
+
 /* The loader points to the target, and it is this job's doing: an operator may have pointed it
  * there before. */
 static gboolean activated_by_job(const Job *job, const RaucStatus *status)
@@ -139,6 +153,9 @@ static JobEvent target_booted(const Job *job, const Observation *seen, char **re
                                       job->target_slot);
         return JOB_EVENT_BOOT_TARGET_BAD;
     }
+    if (job->state == JOB_INSTALLING && g_strcmp0(seen->foreign->boot_id, seen->boot_id) != 0 &&
+        written_after_foreign(job, seen)) /* in this boot it is the old slot that is written */
+        return written_by_another(job, ret_reason);
     if (!target_is_ours(job, seen, ret_reason))
         return JOB_EVENT_BOOT_TARGET_OTHER;
     if (job->state == JOB_CONFIRMING && job->confirm_boots + 1 >= JOB_MAX_CONFIRM_BOOTS) {
@@ -173,7 +190,7 @@ static JobEvent old_booted(const Job *job, const Observation *seen, char **ret_r
 {
     const RaucSlot *target = rauc_status_slot(seen->status, job->target_slot);
 
-    if (job->state == JOB_INSTALLING && seen->touched && written_whole(job, seen->status))
+    if (job->state == JOB_INSTALLING && written_after_foreign(job, seen))
         return written_by_another(job, ret_reason);
     if (activated_by_job(job, seen->status) && target &&
         g_strcmp0(target->boot_status, "bad") != 0) {

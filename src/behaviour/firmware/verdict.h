@@ -14,12 +14,19 @@
 #include "adapter/rauc.h"
 #include "src/behaviour/firmware/machine.h"
 
+/* Somebody else's install into the slot that is not booted, the first one in a later boot than the job's attempt.  RAUC does not
+ * tell whose an image is; its time of installation against this one does. */
+typedef struct {
+    gboolean begun;
+    char *boot_id;  /* of that boot */
+    gint64 begun_s; /* by the system clock, as RAUC's times are: since 1970 */
+} ForeignInstall;
+
 typedef struct {
     const RaucStatus *status;     /* RAUC's picture, just asked for, RAUC idle */
     const char *boot_id;          /* of this boot */
     const char *firmware_version; /* what the charge point reports in this boot; may be NULL */
-    gboolean touched; /* somebody else may have written the slot that is not booted, in a later boot
-                         than the job's attempt */
+    const ForeignInstall *foreign;
 } Observation;
 
 /* First look after a start, for a job in an active state.  JOB_EVENT_NONE: neither of the job's
