@@ -85,6 +85,16 @@ def test_a_job_marks_the_running_slot_at_every_start(make_charger, health):
     charger.settle([], 6)
 
 
+def test_a_slot_that_is_all_that_boots_is_marked_unhealthy(make_charger, health):
+    """The loader would use up its attempts, and has nothing to go back to."""
+    charger = make_charger(settings=with_health(health, "stack", timeout=1)).start()
+    assert charger.device.rauc("status", "mark-bad", "other").returncode == 0
+    assert charger.reboot("power_cut") == "A"
+    charger.wait_boot_marked()
+    assert charger.device.attempts_left("A") == 3
+    charger.settle([], 2)
+
+
 # ------------------------------------------------------------------------------------------------ a reboot that is late
 
 
