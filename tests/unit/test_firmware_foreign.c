@@ -175,6 +175,21 @@ START_TEST(overwritten_while_the_store_is_away)
 }
 END_TEST
 
+/* Its first was cut off as well, and its second is whole at an earlier time: the clock begins anew at each boot. */
+START_TEST(overwritten_in_the_past)
+{
+    g_autoptr(World) world = cut_off(OLD);
+
+    world_pass(world, 30 * MINUTE);
+    world_presence(world, RAUC_BUSY);
+    world_boot(world, OLD, RAUC_BUSY);
+    world->rauc.mute = FALSE;
+    foreign_is_whole(world);
+    world_presence(world, RAUC_IDLE);
+    is_not_ours(world);
+}
+END_TEST
+
 /* The job's own is whole; what somebody else tried is refused, and no process is there that has heard both. */
 START_TEST(refused_and_forgotten)
 {
@@ -211,6 +226,7 @@ int main(void)
     tcase_add_test(tests, overwritten_and_called_failed);
     tcase_add_test(tests, overwritten_and_rebooted_at_once);
     tcase_add_test(tests, overwritten_while_the_store_is_away);
+    tcase_add_test(tests, overwritten_in_the_past);
     tcase_add_loop_test(tests, refused_and_forgotten, 0, 2);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

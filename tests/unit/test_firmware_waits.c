@@ -460,25 +460,41 @@ START_TEST(never_healthy)
 }
 END_TEST
 
+/* Leave was given, and by the end of its commit it is over. */
+START_TEST(store_is_slower_than_the_leave)
+{
+    g_autoptr(World) world = installing(0);
+
+    firmware_rauc_progress(world->firmware, 80, "Updating slots");
+    world->slow_at = "event=reboot-now";
+    world_completed(world, -1);
+    ck_assert(!world->slow_at);
+    in_state(world, JOB_REBOOTING);
+    did(world, "reboot");
+}
+END_TEST
+
 /* Without a job: what is not marked can fall back, unless there is nothing to fall back to. */
 START_TEST(never_healthy_and_all_that_boots)
 {
     static const struct {
         FirmwareMarkGood mark_good;
-        gboolean alone, bad;
-        const char *deeds;
+        gboolean alone;
+        const char *other, *deeds;
     } ROWS[] = {
-        {FIRMWARE_MARK_ALWAYS, FALSE, FALSE, ""},
-        {FIRMWARE_MARK_ALWAYS, TRUE, FALSE, "good:A"},
-        {FIRMWARE_MARK_ALWAYS, FALSE, TRUE, "good:A"},
-        {FIRMWARE_MARK_JOBS, FALSE, TRUE, ""},
-        {FIRMWARE_MARK_NEVER, FALSE, TRUE, ""},
+        {FIRMWARE_MARK_ALWAYS, FALSE, "good", ""},
+        {FIRMWARE_MARK_ALWAYS, TRUE, "good", "good:B"},
+        {FIRMWARE_MARK_ALWAYS, FALSE, "bad", "good:B"},
+        {FIRMWARE_MARK_ALWAYS, FALSE, "unknown", ""},
+        {FIRMWARE_MARK_JOBS, FALSE, "bad", ""},
+        {FIRMWARE_MARK_NEVER, FALSE, "bad", ""},
     };
     g_autoptr(World) world = world_new();
 
     world->config.mark_good = ROWS[_i].mark_good;
+    world->rauc.booted = world->rauc.primary = TARGET;
     world->rauc.alone = ROWS[_i].alone;
-    world->rauc.target_bad = ROWS[_i].bad;
+    world->rauc.old_boot_status = ROWS[_i].other;
     world_start(world);
     world_pass(world, HOUR - SECOND);
     did(world, "");
@@ -517,7 +533,8 @@ int main(void)
     tcase_add_test(tests, interrupted_too_often);
     tcase_add_test(tests, silent_before_the_install);
     tcase_add_loop_test(tests, never_healthy, 0, 2);
-    tcase_add_loop_test(tests, never_healthy_and_all_that_boots, 0, 5);
+    tcase_add_test(tests, store_is_slower_than_the_leave);
+    tcase_add_loop_test(tests, never_healthy_and_all_that_boots, 0, 6);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

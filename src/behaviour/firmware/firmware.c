@@ -450,6 +450,7 @@ void firmware_reboot_allowed(Firmware *firmware)
 {
     firmware->reboot_allowed = firmware_wants_reboot(firmware);
     firmware->leave_ms = now(firmware);
+    tell(firmware); /* the wish is used: what is left of it when the leave is over is a new one */
     firmware_advance(firmware);
 }
 

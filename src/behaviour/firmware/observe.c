@@ -41,10 +41,13 @@ static gboolean has_waited_for_health(const Firmware *firmware)
     return now(firmware) - firmware->started_ms >= firmware->config.health_timeout_ms;
 }
 
-/* RAUC knows of no slot but the booted one that the loader would take. */
+/* RAUC says that the loader would take no slot but the booted one; what it cannot tell may boot. */
 static gboolean booted_is_all(const Firmware *firmware)
 {
-    return firmware->status && !verdict_slot_boots(rauc_status_target(firmware->status));
+    const RaucSlot *other = firmware->status ? rauc_status_target(firmware->status) : NULL;
+
+    return firmware->status &&
+           (!other || g_strcmp0(other->boot_status, "bad") == 0 || verdict_slot_failed(other));
 }
 
 /* A job was under way when the agent started: power cuts during a job must not use up the attempts of the running slot, so

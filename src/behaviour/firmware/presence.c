@@ -50,17 +50,21 @@ static void note_foreign(Firmware *firmware)
 {
     g_autofree char *note = NULL;
     g_autoptr(GError) error = NULL;
+    gint64 now_s = clock_wall_ms(firmware->clock) / 1000;
 
-    if (firmware->foreign.begun || !works_for_another(firmware))
+    if (!works_for_another(firmware) ||
+        (firmware->foreign.begun && firmware->foreign.begun_s <= now_s))
         return;
     g_warning("job=%" G_GINT64_FORMAT
               " RAUC is at work for somebody else: what it leaves of the slot that is not "
               "booted, it has to tell",
               firmware->job->id);
+    if (!firmware->foreign.begun) { /* else the clock went back, and both of them count */
+        g_free(firmware->foreign.boot_id);
+        firmware->foreign.boot_id = g_strdup(firmware->config.boot_id);
+    }
     firmware->foreign.begun = TRUE;
-    g_free(firmware->foreign.boot_id);
-    firmware->foreign.boot_id = g_strdup(firmware->config.boot_id);
-    firmware->foreign.begun_s = clock_wall_ms(firmware->clock) / 1000;
+    firmware->foreign.begun_s = now_s;
     note = g_strdup_printf("%" G_GINT64_FORMAT " %s %" G_GINT64_FORMAT, firmware->job->id,
                            firmware->foreign.boot_id, firmware->foreign.begun_s);
     if (!values_set(firmware->store, VALUES_AGENT, NOTE, note, &error))

@@ -107,7 +107,7 @@ static gboolean activated_by_job(const Job *job, const RaucStatus *status)
            g_strcmp0(job->before.activated_timestamp, now.activated_timestamp) != 0;
 }
 
-static gboolean slot_failed(const RaucSlot *slot)
+gboolean verdict_slot_failed(const RaucSlot *slot)
 {
     return slot->status && strcmp(slot->status, "ok") != 0;
 }
@@ -143,7 +143,7 @@ static JobEvent target_booted(const Job *job, const Observation *seen, char **re
 {
     const RaucSlot *slot = rauc_status_slot(seen->status, job->target_slot);
 
-    if (slot_failed(slot)) {
+    if (verdict_slot_failed(slot)) {
         *ret_reason = g_strdup_printf("slot %s is booted, but RAUC shows its status as %s",
                                       slot->name, slot->status);
         return JOB_EVENT_BOOT_TARGET_BAD;
@@ -305,20 +305,16 @@ JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const Attem
     return JOB_EVENT_REFUSED;
 }
 
-gboolean verdict_slot_boots(const RaucSlot *slot)
-{
-    return slot && slot->bootname && g_strcmp0(slot->boot_status, "good") == 0 &&
-           !slot_failed(slot);
-}
-
 gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, const char *booted)
 {
     const char *name =
         g_strcmp0(booted, job->target_slot) == 0 ? job->booted_slot : job->target_slot;
     const RaucSlot *other = rauc_status_slot(status, name);
 
+    if (!other || !other->bootname)
+        return FALSE;
     /* It ran when the job began: its attempts may be used up, and they can be filled up again. */
     if (g_strcmp0(name, job->booted_slot) == 0)
-        return other && other->bootname && !slot_failed(other);
-    return verdict_slot_boots(other);
+        return !verdict_slot_failed(other);
+    return g_strcmp0(other->boot_status, "good") == 0 && !verdict_slot_failed(other);
 }

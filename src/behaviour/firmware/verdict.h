@@ -14,7 +14,7 @@
 #include "adapter/rauc.h"
 #include "src/behaviour/firmware/machine.h"
 
-/* Somebody else's install into the slot that is not booted, the first one in a later boot than the job's attempt.  RAUC does not
+/* Somebody else's install into the slot that is not booted, the first one in a later boot than the job's attempt, or what is earlier by the clock.  RAUC does not
  * tell whose an image is; its time of installation against this one does. */
 typedef struct {
     gboolean begun;
@@ -48,8 +48,8 @@ JobEvent verdict_on_failure(const AttemptEnd *end);
 JobEvent verdict_on_attempt(const Job *job, const Observation *seen, const AttemptEnd *end,
                             char **ret_reason);
 
-/* Whether the loader would take this slot, by what RAUC tells.  Not for NULL. */
-gboolean verdict_slot_boots(const RaucSlot *slot);
+/* Whether RAUC shows that what was last installed there is not whole. */
+gboolean verdict_slot_failed(const RaucSlot *slot);
 
 /* Whether the other slot would boot: good and not failed, or the one that was booted when the job
  * began (also with its attempts used up). */
