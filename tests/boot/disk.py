@@ -5,7 +5,8 @@
     disk.power_cut(random)      # after the guest was killed; `random` decides what of the unsynced writes is lost
 
 As on a disk with a volatile cache, a write is in the guest's view at once, and safe when a FLUSH that came later has been
-answered, or when it was sent with FUA.  A power cut keeps a random part of the others, in any order, torn between sectors.
+answered, or when it was sent with FUA.  A power cut keeps a random part of the others, in any order, torn between the blocks that flash is
+programmed in: ext4 takes it that its superblock is written whole.
 """
 import collections
 import mmap
@@ -13,7 +14,7 @@ import socket
 import struct
 import threading
 
-SECTOR = 512
+BLOCK = 4096
 REQUEST_MAX = 64 << 20              # bytes of one request; QEMU's own limit is 32 MiB
 
 # The protocol's numbers (NBD's doc/proto.md), as far as they are wanted.
@@ -70,7 +71,8 @@ class Disk:
         """What one unsynced write leaves: nothing, all, or its beginning."""
         length = len(after) if random.random() < kept_share else 0
         if length and random.random() < 0.25:
-            length = random.randrange(0, length, SECTOR)
+            cut = random.randrange(offset, offset + length)
+            length = max(0, cut // BLOCK * BLOCK - offset)
         self._bytes[offset:offset + length] = after[:length]
         if before[length:] != after[length:]:
             self.forgotten += len(after) - length

@@ -63,7 +63,7 @@ awk -v settings="$settings" '{ gsub("@LOADER@", settings); print }' "$here/loade
 truncate -s ${LOADER}M "$work/loader.ext2"
 mke2fs -q -t ext2 -b 1024 -m 0 -L loader -E root_owner=0:0 -d "$work/loader" "$work/loader.ext2"
 truncate -s ${DATA}M "$work/data.ext4"
-mke2fs -q -t ext4 -m 0 -L data -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$work/data" "$work/data.ext4"
+mke2fs -q -t ext4 -b 4096 -m 0 -L data -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$work/data" "$work/data.ext4"
 put "$work/loader.ext2" $LOADER_START
 put "$image" "$a"
 put "$work/data.ext4" "$data"
