@@ -344,6 +344,48 @@ START_TEST(silent_waits_for_leave)
 }
 END_TEST
 
+/* RAUC is back before leave to reboot is given: there is a verdict after all. */
+START_TEST(silent_and_back_before_the_reboot)
+{
+    g_autoptr(World) world = rebooting();
+
+    world->holds_reboot = TRUE;
+    world_boot(world, TARGET, RAUC_ABSENT);
+    world_pass(world, 2 * HOUR);
+    ck_assert(world->wants_reboot);
+    world_presence(world, RAUC_IDLE);
+    ck_assert(!world->wants_reboot);
+    world_healthy(world);
+    did(world, "good:B");
+    in_state(world, JOB_INSTALLED);
+}
+END_TEST
+
+/* The same with the slot given up already: it is marked before the reboot. */
+START_TEST(silent_and_back_before_the_rollback)
+{
+    g_autoptr(World) world = confirming();
+
+    world->holds_reboot = TRUE;
+    world->rauc.refuse = "active";
+    world_pass(world, HOUR);
+    in_state(world, JOB_ROLLING_BACK);
+    did(world, "!active:A");
+    world_presence(world, RAUC_ABSENT);
+    if (_i > 0)
+        world_restart(world);
+    world_pass(world, 2 * HOUR);
+    ck_assert(world->wants_reboot);
+    did(world, "");
+    world->rauc.refuse = NULL;
+    world_presence(world, RAUC_IDLE);
+    did(world, "active:A");
+    world->holds_reboot = FALSE;
+    world_run(world);
+    did(world, "bad:B reboot");
+}
+END_TEST
+
 /* Five such reboots are enough: with RAUC gone for good in both slots they would never end. */
 START_TEST(silent_for_good)
 {
@@ -526,6 +568,8 @@ int main(void)
     tcase_add_test(tests, silent_after_the_verdict);
     tcase_add_test(tests, silent_while_the_reboot_waits);
     tcase_add_test(tests, silent_waits_for_leave);
+    tcase_add_test(tests, silent_and_back_before_the_reboot);
+    tcase_add_loop_test(tests, silent_and_back_before_the_rollback, 0, 2);
     tcase_add_test(tests, silent_for_good);
     tcase_add_test(tests, silent_after_interruptions);
     tcase_add_test(tests, silent_with_no_interruption_left);

@@ -69,6 +69,7 @@ typedef struct {
     const char *primary;                       /* NULL: the booted one; "-": RAUC cannot tell */
     const JobSlotRecord *before, *after, *now; /* NULL: BEFORE, OURS, and `after` */
     const char *boot_status, *status;          /* of the target; NULL: good, ok */
+    const char *old_boot_status;               /* of the old slot; NULL: good */
     const char *primary_before;                /* NULL: the old slot */
     const char *version;                       /* that the charger reports; NULL: 2.0 */
     guint interruptions, confirm_boots;
@@ -157,6 +158,9 @@ static const Start STARTS[] = {
     ROW("fifth interruption",       INSTALLING, OLD, INTERRUPTED, .reason = "tried again", .after = &NOTHING, .now = &BEFORE, .interruptions = 4),
     ROW("sixth interruption",       INSTALLING, OLD, INTERRUPTED_LAST, .reason = "interrupted 6 times", .after = &NOTHING, .now = &BEFORE, .interruptions = 5),
     ROW("primary by another's hand before", INSTALLING, OLD, INTERRUPTED, .reason = "tried again", .after = &NOTHING, .now = &BEFORE, .primary = TARGET, .primary_before = TARGET),
+    ROW("primary for want of attempts", INSTALLING, OLD, INTERRUPTED, .reason = "tried again", .after = &NOTHING, .now = &BEFORE, .primary = TARGET, .old_boot_status = "bad"),
+    ROW("the same, no status file", INSTALLING, OLD, INTERRUPTED, .reason = "tried again", .before = &NOTHING, .after = &NOTHING, .primary = TARGET, .old_boot_status = "bad"),
+    ROW("the same, same boot",      INSTALLING, OLD, INTERRUPTED, .reason = "tried again", .same_boot = TRUE, .before = &NOTHING, .after = &NOTHING, .primary = TARGET, .old_boot_status = "bad"),
 
     /* the old slot is booted although the loader points to the target */
     ROW("activated in mid-install", INSTALLING,  OLD, BOOT_OLD_PRIMARY_TARGET, .reason = "points to rootfs.1", .primary = TARGET, .after = &NOTHING, .now = &WRITTEN),
@@ -225,6 +229,7 @@ START_TEST(on_start)
     set_job(job, row);
     slots_set(&slots_get(status, TARGET)->boot_status, text_or(row->boot_status, "good"));
     slots_set(&slots_get(status, TARGET)->status, row->status);
+    slots_set(&slots_get(status, OLD)->boot_status, text_or(row->old_boot_status, "good"));
     event = verdict_on_start(job, &seen, &reason);
     ck_assert_msg(event == row->expected, "%s: %s, not %s", row->what, job_event_name(event),
                   job_event_name(row->expected));

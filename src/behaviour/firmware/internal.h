@@ -120,6 +120,7 @@ struct _Firmware {
 
     JobEffect effects[JOB_MAX_EFFECTS];
     guint n_effects;
+    gboolean silent; /* they are a reboot for want of RAUC */
     guint effect_tries;
     gint64 effect_not_before_ms;
     guint boot_mark_tries;
@@ -219,7 +220,9 @@ void firmware_ask_status_ahead(Firmware *firmware);
 void firmware_forget_status(Firmware *firmware);
 const RaucSlot *firmware_booted(const Firmware *firmware);
 
-/* presence.c: the store's note of `foreign` */
+/* presence.c */
+void firmware_end_silence(Firmware *firmware); /* RAUC is there, or tells, again */
+/* the store's note of `foreign` */
 gboolean firmware_load_foreign(Firmware *firmware, GError **error);
 gboolean firmware_clear_foreign(Firmware *firmware, GError **error);
 

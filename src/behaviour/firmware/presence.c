@@ -93,6 +93,18 @@ gboolean firmware_clear_foreign(Firmware *firmware, GError **error)
     return values_set(firmware->store, VALUES_AGENT, NOTE, "", error);
 }
 
+/* While that reboot waits for leave, RAUC can do once more what the reboot was to do without it. */
+void firmware_end_silence(Firmware *firmware)
+{
+    if (!firmware->silent || firmware->n_effects == 0)
+        return;
+    g_message("RAUC answers again: no reboot without a mark");
+    firmware->silent = FALSE;
+    firmware->n_effects = 0;
+    if (firmware->job->state == JOB_ROLLING_BACK) /* begun anew */
+        firmware->seen = FALSE;
+}
+
 void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
 {
     firmware_forget_status(firmware);
@@ -119,6 +131,7 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
         }
     } else {
         firmware->absent_since_ms = -1;
+        firmware_end_silence(firmware);
         if (firmware->attempt == ATTEMPT_NONE)
             firmware->progress_ms = now(firmware);
         if (presence == RAUC_BUSY &&

@@ -44,6 +44,7 @@ static void take_status(Firmware *firmware, RaucStatus *status)
     }
     firmware->untold_since_ms = -1;
     firmware->query_tries = 0;
+    firmware_end_silence(firmware);
 }
 
 static void status_arrived(RaucStatus *status, const GError *error, gpointer user_data)

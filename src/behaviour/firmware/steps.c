@@ -198,11 +198,11 @@ gboolean firmware_apply(Firmware *firmware, JobEvent event, const char *reason, 
     }
     firmware_log_history(&entry);
     enter_state(firmware, &step);
+    firmware->silent = event == JOB_EVENT_SILENT;
     if (step.n_statuses > 0 && firmware->events.outbox)
         firmware->events.outbox(firmware->user_data);
     adopt_step(firmware, &step);
-    if (event !=
-        JOB_EVENT_SILENT) /* a reboot for want of RAUC is no verdict: that one is still to come */
+    if (!firmware->silent) /* else the verdict is still to come */
         firmware->seen = TRUE;
     job_step_clear(&step);
     if (firmware->events.changed)

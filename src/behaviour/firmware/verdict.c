@@ -69,15 +69,27 @@ gboolean verdict_target_written(const Job *job, const RaucStatus *status)
     return job->written;
 }
 
+/* Where RAUC keeps no status file the loader tells what was activated.  With a booted slot that it would not take again,
+ * for want of attempts or of a mark, it shows the other one, whoever activated which. */
+static gboolean loader_tells_target(const Job *job, const RaucStatus *status)
+{
+    const RaucSlot *booted = rauc_status_booted(status);
+
+    if (g_strcmp0(status->primary, job->target_slot) != 0)
+        return FALSE;
+    return !booted || g_strcmp0(booted->name, job->target_slot) == 0 ||
+           g_strcmp0(booted->boot_status, "bad") != 0;
+}
+
 /* For a job found in `installing` after a boot.  A slot that RAUC knows nothing of, before and after,
- * was not written whole where RAUC keeps a status file; where it keeps none the loader tells. */
+ * was not written whole where RAUC keeps a status file. */
 static gboolean written_whole(const Job *job, const RaucStatus *status)
 {
     JobSlotRecord now = verdict_record(rauc_status_slot(status, job->target_slot));
 
     if (record_known(&now) || record_known(&job->before))
         return installed_since(&job->before, &now);
-    return g_strcmp0(status->primary, job->target_slot) == 0;
+    return loader_tells_target(job, status);
 }
 
 /* For a job found in `installing` after a boot: the whole image was not there yet when somebody else's install began.  What
@@ -95,16 +107,17 @@ static gboolean written_after_foreign(const Job *job, const Observation *seen)
 }
 
 /* The loader points to the target, and it is this job's doing: an operator may have pointed it
- * there before. */
+ * there before, and attempts that are used up point it there as well. */
 static gboolean activated_by_job(const Job *job, const RaucStatus *status)
 {
     JobSlotRecord now = verdict_record(rauc_status_slot(status, job->target_slot));
 
     if (g_strcmp0(status->primary, job->target_slot) != 0)
         return FALSE;
-    return g_strcmp0(job->primary_slot, job->target_slot) != 0 ||
-           installed_since(&job->before, &now) ||
-           g_strcmp0(job->before.activated_timestamp, now.activated_timestamp) != 0;
+    if (record_known(&now) || record_known(&job->before))
+        return installed_since(&job->before, &now) ||
+               g_strcmp0(job->before.activated_timestamp, now.activated_timestamp) != 0;
+    return g_strcmp0(job->primary_slot, job->target_slot) != 0 && loader_tells_target(job, status);
 }
 
 gboolean verdict_slot_failed(const RaucSlot *slot)
