@@ -344,6 +344,24 @@ START_TEST(silent_waits_for_leave)
 }
 END_TEST
 
+/* A RAUC that dies when it is asked, and is started again each time. */
+START_TEST(silent_by_dying)
+{
+    g_autoptr(World) world = rebooting();
+
+    world->rauc.mute = TRUE;
+    world_boot(world, TARGET, RAUC_ABSENT);
+    for (int i = 0; i < 59; i++) {
+        world_presence(world, RAUC_IDLE);
+        world_presence(world, RAUC_ABSENT);
+        world_pass(world, MINUTE);
+    }
+    did(world, "");
+    world_pass(world, MINUTE);
+    did(world, "reboot");
+}
+END_TEST
+
 /* RAUC is back before leave to reboot is given: there is a verdict after all. */
 START_TEST(silent_and_back_before_the_reboot)
 {
@@ -568,6 +586,7 @@ int main(void)
     tcase_add_test(tests, silent_after_the_verdict);
     tcase_add_test(tests, silent_while_the_reboot_waits);
     tcase_add_test(tests, silent_waits_for_leave);
+    tcase_add_test(tests, silent_by_dying);
     tcase_add_test(tests, silent_and_back_before_the_reboot);
     tcase_add_loop_test(tests, silent_and_back_before_the_rollback, 0, 2);
     tcase_add_test(tests, silent_for_good);

@@ -210,6 +210,7 @@ Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, T
     firmware->events = *events;
     firmware->user_data = user_data;
     firmware->reboot_asked_ms = firmware->retry_at_ms = firmware->untold_since_ms = -1;
+    firmware->absent_before_ms = -1;
     firmware->started_ms = firmware->absent_since_ms = clock_boottime_ms(clock);
     return firmware;
 }

@@ -90,6 +90,8 @@ struct _Firmware {
     guint query_tries;   /* refused in a row */
     guint primary_tries; /* answers without a primary slot, in a row */
     gint64 absent_since_ms; /* boottime; -1 while RAUC is there */
+    gint64
+        absent_before_ms; /* boottime since when it was gone before; -1: it has told its slots since */
     gint64 query_not_before_ms;
 
     Attempt attempt;

@@ -105,8 +105,22 @@ void firmware_end_silence(Firmware *firmware)
         firmware->seen = FALSE;
 }
 
+/* A RAUC that dies whenever it is asked is as mute as one that never comes. */
+static void note_absence(Firmware *firmware, RaucPresence presence, gboolean asked_in_vain)
+{
+    if (presence == RAUC_ABSENT) {
+        firmware->absent_since_ms = asked_in_vain && firmware->absent_before_ms >= 0
+                                        ? firmware->absent_before_ms
+                                        : now(firmware);
+        return;
+    }
+    firmware->absent_before_ms = presence == RAUC_BUSY ? -1 : firmware->absent_since_ms;
+    firmware->absent_since_ms = -1;
+}
+
 void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
 {
+    note_absence(firmware, presence, firmware->asking || firmware->query_tries > 0);
     firmware_forget_status(firmware);
     firmware->query_not_before_ms = 0;
     firmware->query_tries = 0;
@@ -119,7 +133,6 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
         firmware->outrun = firmware->outrun || attempt_has_failed(firmware);
     }
     if (presence == RAUC_ABSENT) {
-        firmware->absent_since_ms = now(firmware);
         if (firmware->job && firmware->job->state == JOB_INSTALLING &&
             firmware->attempt == ATTEMPT_RUNNING) {
             firmware->attempt = ATTEMPT_ENDED;
@@ -130,7 +143,6 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
                                               : "RAUC ended during the installation");
         }
     } else {
-        firmware->absent_since_ms = -1;
         firmware_end_silence(firmware);
         if (firmware->attempt == ATTEMPT_NONE)
             firmware->progress_ms = now(firmware);

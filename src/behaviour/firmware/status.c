@@ -42,7 +42,7 @@ static void take_status(Firmware *firmware, RaucStatus *status)
         ask_later(firmware);
         return;
     }
-    firmware->untold_since_ms = -1;
+    firmware->untold_since_ms = firmware->absent_before_ms = -1;
     firmware->query_tries = 0;
     firmware_end_silence(firmware);
 }
