@@ -24,7 +24,8 @@ gboolean files_check(const char *path, GError **error);
 /* `*ret_fd` holds the lock until it is closed.  STORE_ERROR_OPEN when another process has it. */
 gboolean files_lock(const char *path, int *ret_fd, GError **error);
 
-/* An empty file, mode 0600, when there is none.  (SQLite does not replay an older one's left-over log into it.) */
+/* An empty file, mode 0600, when there is none.  (SQLite does not replay an older one's left-over
+ * log into it.) */
 gboolean files_create(const char *path, GError **error);
 
 /* `path` and its companions become `aside`, which is replaced.  With `replacement` (may be NULL)

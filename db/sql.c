@@ -44,7 +44,8 @@ static void doom(Store *store, StoreError why)
         store->damaged = TRUE;
 }
 
-/* What the system said when a file of the store failed; 0: not known.  sqlite3_system_errno() does not know it after a commit. */
+/* What the system said when a file of the store failed; 0: not known.  sqlite3_system_errno() does
+ * not know it after a commit. */
 static int system_errno(sqlite3 *db)
 {
     sqlite3_file *log = NULL;

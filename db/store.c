@@ -152,7 +152,8 @@ static gboolean take(Store *store, Opening *opening, int found, GError **error)
     if (!sql_run(store, "set up the store", STORE_SETTINGS, error) ||
         !check_integrity(store, error))
         return FALSE;
-    /* The file could be opened for writing, so this is a format number in its header that SQLite does not know. */
+    /* The file could be opened for writing, so this is a format number in its header that SQLite
+     * does not know. */
     if (sqlite3_db_readonly(store->db, "main") == 1)
         return sql_fail(store, "write to the store", SQLITE_CORRUPT, error);
     if (found > 0 && found < own && !migrate_keep_copy(store, found, error))

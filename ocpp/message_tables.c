@@ -209,8 +209,8 @@ static const OcppField status_notification_req[] = {
     END,
 };
 
-/* TriggerMessage (C 5.17).  An unknown message and a bad connectorId are for its handler: the answers are
- * NotImplemented and Rejected, not CALLERRORs. */
+/* TriggerMessage (C 5.17).  An unknown message and a bad connectorId are for its handler: the
+ * answers are NotImplemented and Rejected, not CALLERRORs. */
 static const OcppField trigger_message_req[] = {
     TEXT("requestedMessage", REQUIRED, MAX_MESSAGE_NAME),
     INTEGER("connectorId", OPTIONAL, G_MININT32),

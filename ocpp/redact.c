@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Secrets in messages: found by the shape of the JSON, not by its text, where escapes could hide them. */
+/* Secrets in messages: found by the shape of the JSON, not by its text, where escapes could hide
+ * them. */
 #include "ocpp/redact.h"
 
 #include <jansson.h>
@@ -20,8 +21,9 @@ static gboolean is_secret(const char *name)
     return FALSE;
 }
 
-/* The '@' that a user and a password end with; NULL: there is none.  Passwords of real locations hold blanks, slashes and more: where
- * something like one comes first, the last '@' counts wherever it is. */
+/* The '@' that a user and a password end with; NULL: there is none.  Passwords of real locations
+ * hold blanks, slashes and more: where something like one comes first, the last '@' counts wherever
+ * it is. */
 static const char *end_of_user(const char *authority)
 {
     const char *within = g_strrstr_len(authority, (gssize)strcspn(authority, "/?#"), "@");
@@ -55,7 +57,8 @@ static char *redact_url(const char *text)
 
 static json_t *redact(json_t *value, guint depth);
 
-/* {"key": "AuthorizationKey", "value": "..."} as in ChangeConfiguration.req and GetConfiguration.conf. */
+/* {"key": "AuthorizationKey", "value": "..."} as in ChangeConfiguration.req and
+ * GetConfiguration.conf. */
 static gboolean names_a_secret(const json_t *object)
 {
     const char *key = json_string_value(json_object_get(object, "key"));

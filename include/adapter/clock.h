@@ -40,9 +40,9 @@ void clock_timer_set(Clock *clock, guint *timer, gint64 delay_ms, void (*fire)(g
                      gpointer user_data);
 void clock_timer_clear(Clock *clock, guint *timer);
 
-/* For tests: a clock that stands still until it is moved; unsynchronised, some seconds after a boot.
- * Its timers fire, each at its own time, from within clock_virtual_advance() and nowhere else, and
- * may set others. */
+/* For tests: a clock that stands still until it is moved; unsynchronised, some seconds after a
+ * boot.  Its timers fire, each at its own time, from within clock_virtual_advance() and nowhere
+ * else, and may set others. */
 Clock *clock_new_virtual(gint64 wall_ms);
 void clock_virtual_advance(Clock *clock, gint64 ms);
 void clock_virtual_set_wall(Clock *clock, gint64 wall_ms, gboolean synchronised);

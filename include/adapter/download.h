@@ -3,10 +3,10 @@
  * Own download: a whole bundle into the spool, resumed over lost links, restarts of the agent and
  * reboots; never two different files in one.
  *
- * In the spool (mode 0700) a job has `job-N.part` while it is fetched, `job-N.info` (what is known of the
- * remote file, how much of the partial file is surely on the disk, a digest of the URL), and
- * `job-N.raucb` once it is whole and synced: root's, mode 0600, as RAUC demands.  A spool that is a symbolic link, or
- * that another user owns or may write to, is refused.
+ * In the spool (mode 0700) a job has `job-N.part` while it is fetched, `job-N.info` (what is known
+ * of the remote file, how much of the partial file is surely on the disk, a digest of the URL), and
+ * `job-N.raucb` once it is whole and synced: root's, mode 0600, as RAUC demands.  A spool that is a
+ * symbolic link, or that another user owns or may write to, is refused.
  */
 #pragma once
 
@@ -31,8 +31,8 @@ typedef struct {
 typedef struct {
     /* Bytes on the disk and of the whole (-1: not known); at most every 200 ms. */
     void (*progress)(gint64 bytes, gint64 size, gpointer user_data);
-    /* Once.  `error` NULL: `path` is the whole bundle (borrowed), `sha256` its digest in hex.  Else in
-     * the domain TRANSFER_ERROR, the partial file stays where a later try can use it. */
+    /* Once.  `error` NULL: `path` is the whole bundle (borrowed), `sha256` its digest in hex.  Else
+     * in the domain TRANSFER_ERROR, the partial file stays where a later try can use it. */
     void (*done)(const char *path, const char *sha256, const GError *error, guint retry_after_s,
                  gpointer user_data);
 } DownloadEvents;

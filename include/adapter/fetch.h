@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reads a part of a remote file over broken links: a transfer that breaks off is taken up again at
- * the byte where it broke, with back-off, until the outage has lasted for `hold_ms`.  What cannot get
- * better ends at once.  While nothing is known of the file yet (its first contact) every failure ends
- * it: a server that is not there is not an outage.  A few bytes do not end an outage: see
- * FETCH_PROGRESS_BYTES.
+ * the byte where it broke, with back-off, until the outage has lasted for `hold_ms`.  What cannot
+ * get better ends at once.  While nothing is known of the file yet (its first contact) every
+ * failure ends it: a server that is not there is not an outage.  A few bytes do not end an outage:
+ * see FETCH_PROGRESS_BYTES.
  */
 #pragma once
 
@@ -14,8 +14,8 @@
 #include "adapter/transfer.h"
 
 #define FETCH_BACKOFF_FIRST_MS 500
-/* Less than that since the last break, and the next one is still the same outage: a server that drips
- * does not keep a fetch alive for ever. */
+/* Less than that since the last break, and the next one is still the same outage: a server that
+ * drips does not keep a fetch alive for ever. */
 #define FETCH_PROGRESS_BYTES 4096
 #define FETCH_BACKOFF_MAX_MS 10000
 
@@ -44,6 +44,7 @@ gint64 fetch_received(const Fetch *fetch);
 guint fetch_requests(const Fetch *fetch);
 /* While an outage is waited out: why, in words; else NULL.  Borrowed. */
 const char *fetch_trouble(const Fetch *fetch);
-/* As transfer_hold(); only from within data() is it TRUE.  A held fetch does not end because its connection is lost, and none of that
- * time counts as an outage: when it goes on, the rest is asked for anew. */
+/* As transfer_hold(); only from within data() is it TRUE.  A held fetch does not end because its
+ * connection is lost, and none of that time counts as an outage: when it goes on, the rest is asked
+ * for anew. */
 void fetch_hold(Fetch *fetch, gboolean held);

@@ -3,7 +3,8 @@
  * RAUC over D-Bus (de.pengutronix.rauc on the system bus; DBUS_SYSTEM_BUS_ADDRESS is honoured). All
  * calls are asynchronous; callbacks come from the main loop, never from within the call.  RAUC that
  * is not running, or a bus that is not there, is a state and not an error: a lost bus is connected
- * to again every RAUC_BUS_RETRY_S seconds, and the bus is asked to start RAUC where it is not running.
+ * to again every RAUC_BUS_RETRY_S seconds, and the bus is asked to start RAUC where it is not
+ * running.
  *
  * What RAUC's answers are worth (measured with 1.8 and 1.13 to 1.16): Completed alone ends an
  * install, its code is 0 or 1; why it failed is in LastError, to be read after Completed; a refused

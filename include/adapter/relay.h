@@ -5,13 +5,14 @@
  *     http://127.0.0.1:PORT/SECRET/bundle.raucb          the bundle, by ranges, read ahead and kept in a bounded buffer
  *     http://127.0.0.1:PORT/SECRET/bundle.castr/...      a casync store, file by file, from beside the URL
  *
- * RAUC's side of the contract (measured with 1.13 and 1.15): GET with Range only, a probe of bytes=0-3,
- * then reads on 2 to 4 connections that are kept alive; every answer has to be a whole 206; a request may
- * be held for 300 s, then the kernel gives up.  So a request is answered once all its bytes are there,
- * an outage is a request held, and the relay itself gives up after `hold_ms` without a byte: from then on every request gets 204,
- * which RAUC takes as the end at once.  Its LastError does not tell why; relay_failure() does.
- * From a server without ranges (ftp, ftps, sftp) what RAUC reads in a row comes in one transfer, held while nobody reads.
- * A RAUC that cannot stream asks for the bundle without a range: see `whole`.
+ * RAUC's side of the contract (measured with 1.13 and 1.15): GET with Range only, a probe of
+ * bytes=0-3, then reads on 2 to 4 connections that are kept alive; every answer has to be a whole
+ * 206; a request may be held for 300 s, then the kernel gives up.  So a request is answered once
+ * all its bytes are there, an outage is a request held, and the relay itself gives up after
+ * `hold_ms` without a byte: from then on every request gets 204, which RAUC takes as the end at
+ * once.  Its LastError does not tell why; relay_failure() does.  From a server without ranges (ftp,
+ * ftps, sftp) what RAUC reads in a row comes in one transfer, held while nobody reads.  A RAUC that
+ * cannot stream asks for the bundle without a range: see `whole`.
  */
 #pragma once
 
@@ -70,7 +71,8 @@ typedef struct {
 
 typedef struct _Relay Relay;
 
-/* NULL with RELAY_ERROR_PORT when the port cannot be had.  `place` is copied and read back with relay_place(). */
+/* NULL with RELAY_ERROR_PORT when the port cannot be had.  `place` is copied and read back with
+ * relay_place(). */
 Relay *relay_new(Transfers *transfers, Clock *clock, const RelayConfig *config,
                  const RelayPlace *place, const RelayEvents *events, gpointer user_data,
                  GError **error);
@@ -80,6 +82,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Relay, relay_free)
 const char *relay_url(const Relay *relay);
 const RelayPlace *relay_place(const Relay *relay);
 void relay_state(const Relay *relay, RelayState *ret_state);
-/* From now on 204 to everything.  `reason` (copied) is what relay_failure() will give, if nothing was wrong before. */
+/* From now on 204 to everything.  `reason` (copied) is what relay_failure() will give, if nothing
+ * was wrong before. */
 void relay_abort(Relay *relay, const GError *reason);
 const GError *relay_failure(const Relay *relay); /* NULL: none */

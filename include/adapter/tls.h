@@ -35,7 +35,8 @@ void tls_set_not_before(Tls *tls, gint64 ms);
  * `wall_ms`. */
 gint64 tls_judged_at_ms(const Tls *tls, gint64 wall_ms);
 
-/* When this agent was built, milliseconds since 1970: no certificate is judged at an earlier time. */
+/* When this agent was built, milliseconds since 1970: no certificate is judged at an earlier
+ * time. */
 gint64 tls_build_time_ms(void);
 
 /* Before each connection: `host` (name or literal address, no brackets) is what the certificate

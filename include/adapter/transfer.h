@@ -6,8 +6,9 @@
  *
  * A user and a password in a URL are used and never shown: no message of this module contains them,
  * nor the query of a URL.  Redirects are followed (TRANSFER_MAX_REDIRECTS at most, never from https
- * to http, never to another scheme than the ones above), and credentials are not sent to another host.
- * Compressed answers are neither asked for nor accepted.  At most one connection is open at a time.
+ * to http, never to another scheme than the ones above), and credentials are not sent to another
+ * host.  Compressed answers are neither asked for nor accepted.  At most one connection is open at
+ * a time.
  */
 #pragma once
 
@@ -37,7 +38,8 @@ typedef enum {
 /* Worth another try without anybody changing anything: NETWORK, SERVER. */
 gboolean transfer_error_is_transient(const GError *error);
 
-/* What is known of a file; two answers are about the same file when nothing known to both differs. */
+/* What is known of a file; two answers are about the same file when nothing known to both
+ * differs. */
 typedef struct {
     gint64 size;     /* bytes; -1: unknown */
     char *etag;      /* NULL: none.  Weak ones are kept, with their W/ */
@@ -60,14 +62,16 @@ typedef struct {
     guint connect_timeout_s;
     guint low_speed_limit; /* bytes/s, at least 1 */
     gint64 rate_limit;     /* bytes/s; 0: none */
-    /* Certificates are judged at this time (ms since 1970) if the system clock is behind it; NULL or 0: the system clock. */
+    /* Certificates are judged at this time (ms since 1970) if the system clock is behind it; NULL
+     * or 0: the system clock. */
     gint64 (*not_before_ms)(gpointer user_data);
     gpointer user_data;
 } TransferConfig;
 
 typedef struct _Transfers Transfers;
 
-/* `config` and its strings are copied.  Nothing is loaded or connected before the first transfer. */
+/* `config` and its strings are copied.  Nothing is loaded or connected before the first
+ * transfer. */
 Transfers *transfers_new(const TransferConfig *config);
 void transfers_free(Transfers *transfers); /* no transfer may be under way */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Transfers, transfers_free)
@@ -99,8 +103,9 @@ Transfer *transfer_begin(Transfers *transfers, const TransferRequest *request,
                          const TransferEvents *events, gpointer user_data);
 void transfer_cancel(
     Transfer *transfer); /* no callback comes any more; not from within data() or begins() */
-/* TRUE, from within data() or later: no more bytes come; those that libcurl has read already (TRANSFER_BUFFER_BYTES at most) are
- * kept, the others wait at the server.  The silence of a held transfer does not end it; what ends it, with NETWORK, is
- * TRANSFER_HELD_S or another transfer that waits for its turn; one whose bytes have all come ends as ever.
- * FALSE: the bytes go on, not from within the call. */
+/* TRUE, from within data() or later: no more bytes come; those that libcurl has read already
+ * (TRANSFER_BUFFER_BYTES at most) are kept, the others wait at the server.  The silence of a held
+ * transfer does not end it; what ends it, with NETWORK, is TRANSFER_HELD_S or another transfer that
+ * waits for its turn; one whose bytes have all come ends as ever.  FALSE: the bytes go on, not from
+ * within the call. */
 void transfer_hold(Transfer *transfer, gboolean held);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The other side of the control interface: what the sub-commands ask of the agent that runs.  All of it waits for the answer,
- * CLIENT_TIMEOUT_S at most.  The messages of the errors are for people.
+ * The other side of the control interface: what the sub-commands ask of the agent that runs.  All
+ * of it waits for the answer, CLIENT_TIMEOUT_S at most.  The messages of the errors are for people.
  */
 #pragma once
 
@@ -34,5 +34,6 @@ GVariant *client_report(Client *client, GError **error);               /* a{ss} 
 gboolean client_install(Client *client, const char *source, GError **error);
 /* Cancel, Confirm or AllowReboot. */
 gboolean client_act(Client *client, const char *method, GError **error);
-/* The file descriptor (close-on-exec) that holds the reboot back while it is open; -1 with `error`. */
+/* The file descriptor (close-on-exec) that holds the reboot back while it is open; -1 with
+ * `error`. */
 int client_inhibit(Client *client, const char *who, const char *why, GError **error);

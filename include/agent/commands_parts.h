@@ -32,7 +32,8 @@ int commands_confirm(const CommandOptions *options);
 int commands_allow_reboot(const CommandOptions *options);
 int commands_inhibit(const CommandOptions *options);
 
-/* Writes `text` to stdout.  EXIT_DONE, or EXIT_FAILED when it cannot be written (a closed pipe is not worth a message). */
+/* Writes `text` to stdout.  EXIT_DONE, or EXIT_FAILED when it cannot be written (a closed pipe is
+ * not worth a message). */
 int commands_print(const char *text);
 /* One line on stderr, its text made visible; EXIT_FAILED. */
 int commands_fail(const GError *error);

@@ -3,8 +3,9 @@
  * The control interface: D-Bus name org.rauc_ocpp.Agent, object /org/rauc_ocpp/Agent, interface
  * org.rauc_ocpp.Agent1 on the system bus.  Reading is for all; acting for root and the group
  * rauc-ocpp (the bus policy in src/agent/org.rauc_ocpp.Agent.conf). A bus that is not there is a
- * state, not an error: it is tried again every CONTROL_BUS_RETRY_S seconds.  So is a name that another
- * process owns.  Errors of a handler are answered as org.rauc_ocpp.Agent.Error.Failed with their message.
+ * state, not an error: it is tried again every CONTROL_BUS_RETRY_S seconds.  So is a name that
+ * another process owns.  Errors of a handler are answered as org.rauc_ocpp.Agent.Error.Failed with
+ * their message.
  *
  *   property Status a{sv}     what `status` shows; PropertiesChanged invalidates it at every step
  *   GetHistory(u limit) -> aa{sv}   limit 0: CONTROL_MAX_HISTORY

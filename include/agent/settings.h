@@ -100,10 +100,10 @@ Settings *settings_load(const char *file, GPtrArray **ret_problems);
 void settings_free(Settings *settings);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)
 
-/* The settings in effect, defaults too, in the form of the file; g_free().  There is no secret in them but what the owner writes into
- * URLs. */
+/* The settings in effect, defaults too, in the form of the file; g_free().  There is no secret in
+ * them but what the owner writes into URLs. */
 char *settings_text(Settings *settings);
 
-/* AuthorizationKey as it stands in its file (W, TC_085): 32..40 hexadecimal digits are
- * bytes (an even number), 16..20 printable ASCII characters are plain text.  NULL for anything else. */
+/* AuthorizationKey as it stands in its file (W, TC_085): 32..40 hexadecimal digits are bytes (an
+ * even number), 16..20 printable ASCII characters are plain text.  NULL for anything else. */
 GBytes *settings_decode_authorization_key(const char *text);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * GetDiagnostics (C 5.9): has an archive collected by a child process, uploads it with retries, and queues the statuses for
- * the CSMS.  One report is under way; a newer request waits behind it, one deep, and takes the place of one that waits.  One that
- * waits for its next attempt is ended by a newer request: who corrects a location does not want to wait for the wrong one.
+ * GetDiagnostics (C 5.9): has an archive collected by a child process, uploads it with retries, and
+ * queues the statuses for the CSMS.  One report is under way; a newer request waits behind it, one
+ * deep, and takes the place of one that waits.  One that waits for its next attempt is ended by a
+ * newer request: who corrects a location does not want to wait for the wrong one.
  *
- * A report survives restarts and reboots: what was interrupted is done again, five times without being charged as an attempt.
- * An upload goes on where an earlier attempt at it broke off, if the server can.
+ * A report survives restarts and reboots: what was interrupted is done again, five times without
+ * being charged as an attempt.  An upload goes on where an earlier attempt at it broke off, if the
+ * server can.
  */
 #pragma once
 
@@ -35,9 +37,10 @@ typedef struct {
     void (*changed)(gpointer user_data);
     /* Something was put into the outbox. */
     void (*outbox)(gpointer user_data);
-    /* The command line that collects the window `[from_ms, to_ms]` (of the system clock; G_MININT64 and G_MAXINT64: open)
-     * into the file `path`, as a NULL-terminated list; g_strfreev().  NULL with `error`: it cannot be had.  It may leave a file
-     * `path` + DIAGNOSTICS_NOTE_SUFFIX for the child, which is removed at the child's end. */
+    /* The command line that collects the window `[from_ms, to_ms]` (of the system clock; G_MININT64
+     * and G_MAXINT64: open) into the file `path`, as a NULL-terminated list; g_strfreev().  NULL
+     * with `error`: it cannot be had.  It may leave a file `path` + DIAGNOSTICS_NOTE_SUFFIX for the
+     * child, which is removed at the child's end. */
     char **(*collect)(const char *path, gint64 from_ms, gint64 to_ms, gpointer user_data,
                       GError **error);
 } DiagnosticsEvents;
@@ -60,8 +63,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Diagnostics, diagnostics_free)
 /* Loads what the store holds and begins. */
 void diagnostics_start(Diagnostics *diagnostics);
 
-/* TRUE once it is in the store, or is a repeat of the one that is under way or waits.  `*ret_file_name` (g_free()): what will lie at the
- * location; NULL: the window is empty, nothing will be uploaded. */
+/* TRUE once it is in the store, or is a repeat of the one that is under way or waits.
+ * `*ret_file_name` (g_free()): what will lie at the location; NULL: the window is empty, nothing
+ * will be uploaded. */
 gboolean diagnostics_request(Diagnostics *diagnostics, const DiagnosticsRequest *request,
                              char **ret_file_name, GError **error);
 

@@ -66,10 +66,11 @@ typedef struct {
     /* Something was put into the outbox. */
     void (*outbox)(gpointer user_data);
     /* The job waits for leave to reboot (answer: firmware_reboot_allowed()), or does not any more.
-     * `granted`: no permission is needed, but for inhibitors: a reboot that was permitted and did not
-     * come, or one that takes a failed firmware back. */
+     * `granted`: no permission is needed, but for inhibitors: a reboot that was permitted and did
+     * not come, or one that takes a failed firmware back. */
     void (*wants_reboot)(gboolean wants, gboolean granted, gpointer user_data);
-    /* RAUC has done what it was asked: if it tells so of the slots as well, a reboot is wanted at once. */
+    /* RAUC has done what it was asked: if it tells so of the slots as well, a reboot is wanted at
+     * once. */
     void (*reboot_near)(gpointer user_data);
     /* Ask the system for a reboot now / make RAUC stop. */
     gboolean (*reboot)(gpointer user_data, GError **error);
@@ -98,8 +99,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Firmware, firmware_free)
 /* Loads what the store holds and begins. */
 void firmware_start(Firmware *firmware);
 
-/* UpdateFirmware (C 5.19), or an update by hand, which does not wait behind another one.  TRUE once it
- * is in the store (or is a repeat of a known one). */
+/* UpdateFirmware (C 5.19), or an update by hand, which does not wait behind another one.  TRUE once
+ * it is in the store (or is a repeat of a known one). */
 gboolean firmware_request(Firmware *firmware, const FirmwareRequest *request, GError **error);
 gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error);
 

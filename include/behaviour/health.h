@@ -25,8 +25,8 @@ typedef struct {
 
 typedef struct _HealthChecks HealthChecks;
 
-/* `config` is copied; `clock` is borrowed.  `passed` is called once, from the main loop, when all checks have passed after
- * health_checks_begin(). */
+/* `config` is copied; `clock` is borrowed.  `passed` is called once, from the main loop, when all
+ * checks have passed after health_checks_begin(). */
 HealthChecks *health_checks_new(const HealthConfig *config, Clock *clock, void (*passed)(gpointer),
                                 gpointer user_data);
 void health_checks_free(HealthChecks *health);

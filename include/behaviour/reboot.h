@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * When may the charger reboot?  A wish waits for leave (`reboot-permission=required`), for inhibitors (ours and systemd's block
- * inhibitors on shutdown) up to `reboot-wait-limit`, and for the outbox up to `report-wait`.
- * With an identity of its own the agent sees no transactions: the permission and the inhibitors are the means to protect one.
+ * When may the charger reboot?  A wish waits for leave (`reboot-permission=required`), for
+ * inhibitors (ours and systemd's block inhibitors on shutdown) up to `reboot-wait-limit`, and for
+ * the outbox up to `report-wait`.  With an identity of its own the agent sees no transactions: the
+ * permission and the inhibitors are the means to protect one.
  */
 #pragma once
 
@@ -22,19 +23,21 @@ typedef struct {
 
 typedef struct _Reboot Reboot;
 
-/* `allowed` is called once per reboot_ask(), from the main loop, when nothing holds the reboot back any more. */
+/* `allowed` is called once per reboot_ask(), from the main loop, when nothing holds the reboot back
+ * any more. */
 Reboot *reboot_new(const RebootConfig *config, Clock *clock, void (*allowed)(gpointer),
                    gpointer user_data);
 void reboot_free(Reboot *reboot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reboot, reboot_free)
 
-/* The agent was restarted while a job was under way: whoever held the reboot back takes his inhibitor again, and no reboot comes
- * for REBOOT_RETAKE_MS. */
+/* The agent was restarted while a job was under way: whoever held the reboot back takes his
+ * inhibitor again, and no reboot comes for REBOOT_RETAKE_MS. */
 void reboot_await_holders(Reboot *reboot);
 
 /* `permitted`: no permission is needed for this one. */
 void reboot_ask(Reboot *reboot, gboolean permitted);
-/* A reboot_ask() is near, if one comes at all: logind is asked now, so that it need not be waited for then. */
+/* A reboot_ask() is near, if one comes at all: logind is asked now, so that it need not be waited
+ * for then. */
 void reboot_ask_ahead(Reboot *reboot);
 void reboot_withdraw(Reboot *reboot);
 gboolean reboot_is_asked(const Reboot *reboot);

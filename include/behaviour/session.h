@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The session with the CSMS: registration, the one open CALL, the outbox, heartbeats, and the answers to what the CSMS asks
- * (src/behaviour/session/actions.c has the table).  It knows no socket: text goes out through an event and comes in through
- * session_message().
+ * The session with the CSMS: registration, the one open CALL, the outbox, heartbeats, and the
+ * answers to what the CSMS asks (src/behaviour/session/actions.c has the table).  It knows no
+ * socket: text goes out through an event and comes in through session_message().
  */
 #pragma once
 
@@ -49,10 +49,12 @@ typedef struct {
     /* UpdateFirmware.req.  FALSE with `error`: answered with InternalError. */
     gboolean (*update_firmware)(const SessionUpdateFirmware *request, gpointer user_data,
                                 GError **error);
-    /* GetDiagnostics.req; `*ret_file_name` (g_free()): NULL when there is nothing to upload.  FALSE as above. */
+    /* GetDiagnostics.req; `*ret_file_name` (g_free()): NULL when there is nothing to upload.  FALSE
+     * as above. */
     gboolean (*get_diagnostics)(const SessionGetDiagnostics *request, char **ret_file_name,
                                 gpointer user_data, GError **error);
-    /* The status that TriggerMessage FirmwareStatusNotification, DiagnosticsStatusNotification asks for; borrowed. */
+    /* The status that TriggerMessage FirmwareStatusNotification, DiagnosticsStatusNotification asks
+     * for; borrowed. */
     const char *(*firmware_status)(gpointer user_data);
     const char *(*diagnostics_status)(gpointer user_data);
     /* Reset.req: FALSE answers Rejected. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reports: the jobs of GetDiagnostics (C 5.9), as the store keeps them.  What leads from one state to the next is the
- * business of behaviour/diagnostics.
+ * Reports: the jobs of GetDiagnostics (C 5.9), as the store keeps them.  What leads from one state
+ * to the next is the business of behaviour/diagnostics.
  *
- * At most one report is under way, at most one waits behind it; of those that ended the newest REPORTS_KEPT are kept.
- * Times are milliseconds, as in db/jobs.h.
+ * At most one report is under way, at most one waits behind it; of those that ended the newest
+ * REPORTS_KEPT are kept.  Times are milliseconds, as in db/jobs.h.
  */
 #pragma once
 
@@ -60,7 +60,8 @@ Report *report_copy(const Report *report);
 void report_free(Report *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Report, report_free)
 
-/* As jobs_insert() and jobs_update(); an update that ends a report also removes the oldest ended ones. */
+/* As jobs_insert() and jobs_update(); an update that ends a report also removes the oldest ended
+ * ones. */
 gboolean reports_insert(Store *store, Report *report, GError **error);
 gboolean reports_update(Store *store, const Report *report, GError **error);
 /* `*ret_report` is NULL when there is none; JOB_ENDED: the newest ended one. */

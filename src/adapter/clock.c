@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The parts of a clock that do not depend on where the time comes from: CSMS time and the list of timers.
+ * The parts of a clock that do not depend on where the time comes from: CSMS time and the list of
+ * timers.
  *
- * Timers are kept by CLOCK_BOOTTIME, not by GLib's monotonic clock: a deadline of an hour then is an hour even if the charger
- * slept in between, and no delay is too long for it.
+ * Timers are kept by CLOCK_BOOTTIME, not by GLib's monotonic clock: a deadline of an hour then is
+ * an hour even if the charger slept in between, and no delay is too long for it.
  */
 #include "clock_internal.h"
 
@@ -128,7 +129,8 @@ void clock_timer_clear(Clock *clock, guint *timer)
 
 void clock_fire_due(Clock *clock, gint64 now_ms)
 {
-    /* one that is set again and again with no delay must not keep the main loop from its other work */
+    /* one that is set again and again with no delay must not keep the main loop from its other
+     * work */
     guint64 last = clock->sequence;
 
     while (clock_next_due(clock) <= now_ms) {

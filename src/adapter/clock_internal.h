@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What lies under a Clock: the kernel's time or a test's.  Only src/adapter/clock*.c includes it, and tests/year,
- * which goes from timer to timer.
+ * What lies under a Clock: the kernel's time or a test's.  Only src/adapter/clock*.c includes it,
+ * and tests/year, which goes from timer to timer.
  */
 #pragma once
 
@@ -11,11 +11,12 @@ typedef struct {
     gint64 (*boottime_ms)(const Clock *clock);
     gint64 (*wall_ms)(const Clock *clock);
     gboolean (*wall_synchronised)(const Clock *clock);
-    /* The earliest timer is due then; G_MAXINT64: there is none.  clock_fire_due() has to be called. */
+    /* The earliest timer is due then; G_MAXINT64: there is none.  clock_fire_due() has to be
+     * called. */
     void (*wake_at)(Clock *clock, gint64 boottime_ms);
     void (*release)(Clock *clock);
-    /* Delays of CLOCK_LONG_DELAY_MS and more end on a multiple of this many milliseconds, so that long timers wake the
-     * processor together; 1: they end when they said. */
+    /* Delays of CLOCK_LONG_DELAY_MS and more end on a multiple of this many milliseconds, so that
+     * long timers wake the processor together; 1: they end when they said. */
     gint64 long_grain_ms;
 } ClockSource;
 

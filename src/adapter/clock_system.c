@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel's clocks, and one timerfd for all timers.  Long timers end on whole seconds, so that those of one process
- * come in one wake-up.
+ * The kernel's clocks, and one timerfd for all timers.  Long timers end on whole seconds, so that
+ * those of one process come in one wake-up.
  */
 #include <errno.h>
 #include <glib-unix.h>
@@ -12,7 +12,8 @@
 
 #include "clock_internal.h"
 
-/* The kernel's estimate of its clock's error grows to this when nobody synchronises it (timex.h: NTP_PHASE_LIMIT). */
+/* The kernel's estimate of its clock's error grows to this when nobody synchronises it (timex.h:
+ * NTP_PHASE_LIMIT). */
 #define MAX_ERROR_US 16000000
 
 typedef struct {
@@ -41,7 +42,8 @@ static gint64 system_wall_ms(const Clock *clock)
     return read_clock_ms(CLOCK_REALTIME);
 }
 
-/* STA_UNSYNC is of no use here: some services set it although they keep the time, to keep the kernel from writing the RTC. */
+/* STA_UNSYNC is of no use here: some services set it although they keep the time, to keep the
+ * kernel from writing the RTC. */
 static gboolean system_wall_synchronised(const Clock *clock)
 {
     struct timex state = {0};

@@ -4,7 +4,8 @@
  */
 #include "clock_internal.h"
 
-/* The agent is started some time after the kernel; 0 would be a boottime that no agent ever sees. */
+/* The agent is started some time after the kernel; 0 would be a boottime that no agent ever
+ * sees. */
 #define START_MS 10000
 
 typedef struct {

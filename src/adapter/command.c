@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Child processes on GSubprocess: own process group, no input, the end of the output kept, killed when their time is over.
+ * Child processes on GSubprocess: own process group, no input, the end of the output kept, killed
+ * when their time is over.
  *
- * The output is read without waiting, from a source and once more when the process has ended, and never by an
- * asynchronous read: what such a read has already taken would be missing from the words on the end.
+ * The output is read without waiting, from a source and once more when the process has ended, and
+ * never by an asynchronous read: what such a read has already taken would be missing from the words
+ * on the end.
  */
 #include "adapter/command.h"
 
@@ -84,7 +86,8 @@ static char *ending(const Command *command)
     return *output ? g_strdup_printf("%s: %s", how, output) : g_steal_pointer(&how);
 }
 
-/* Waits for the process, not for the end of its output: a child that it left behind may keep the pipe open. */
+/* Waits for the process, not for the end of its output: a child that it left behind may keep the
+ * pipe open. */
 static void process_ended(GObject *source, GAsyncResult *result, gpointer user_data)
 {
     g_autoptr(Command) command = user_data;

@@ -52,7 +52,8 @@ static void finish(Fetch *fetch, const GError *error, guint retry_after_s)
     fetch_free(fetch);
 }
 
-/* Nothing came for so long that nobody waits any more: the reason is the last thing that was seen. */
+/* Nothing came for so long that nobody waits any more: the reason is the last thing that was
+ * seen. */
 static void give_up(Fetch *fetch)
 {
     const char *why = fetch->trouble ? fetch->trouble->message : "the server does not answer";
@@ -69,8 +70,8 @@ static gint64 hold_left_ms(const Fetch *fetch)
     return fetch->progress_ms + fetch->hold_ms - clock_boottime_ms(fetch->clock);
 }
 
-/* Runs from the break on, and is looked at when it ends.  A transfer that nothing has happened to yet has
- * its own limits. */
+/* Runs from the break on, and is looked at when it ends.  A transfer that nothing has happened to
+ * yet has its own limits. */
 static void hold_is_over(gpointer user_data)
 {
     Fetch *fetch = user_data;

@@ -58,8 +58,9 @@ static gboolean has_host(const char *location)
     return uri && g_uri_get_host(uri) && *g_uri_get_host(uri);
 }
 
-/* Works on text, not on a parsed URL, so that it also hides the password in what is not quite an URL: there a password may
- * hold a '/', and everything up to the last '@' is hidden.  A query is hidden, too: it may be a signature that gives access. */
+/* Works on text, not on a parsed URL, so that it also hides the password in what is not quite an
+ * URL: there a password may hold a '/', and everything up to the last '@' is hidden.  A query is
+ * hidden, too: it may be a signature that gives access. */
 char *location_for_people(const char *location)
 {
     gboolean is_url = has_host(location);

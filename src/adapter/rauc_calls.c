@@ -123,7 +123,8 @@ static void on_slots(GObject *source, GAsyncResult *result, gpointer data)
         query_end(call);
 }
 
-/* A boot loader that cannot tell is no error; with RAUC gone or at work the slots are out of date as well. */
+/* A boot loader that cannot tell is no error; with RAUC gone or at work the slots are out of date
+ * as well. */
 static void on_primary(GObject *source, GAsyncResult *result, gpointer data)
 {
     Call *call = data;

@@ -96,7 +96,8 @@ static void query_end(Query *query, const char *who)
     g_free(query);
 }
 
-/* The names of `block` inhibitors on shutdown in logind's list of (what, who, why, mode, uid, pid); NULL for none. */
+/* The names of `block` inhibitors on shutdown in logind's list of (what, who, why, mode, uid, pid);
+ * NULL for none. */
 static char *blockers(GVariant *list)
 {
     g_autoptr(GString) names = g_string_new(NULL);
@@ -132,7 +133,8 @@ static void on_inhibitors(GObject *source, GAsyncResult *result, gpointer data)
     query_end(data, who);
 }
 
-/* One list has all of it: logind's property BlockInhibited would be a second question and tells no names. */
+/* One list has all of it: logind's property BlockInhibited would be a second question and tells no
+ * names. */
 static void on_connected(GObject *source, GAsyncResult *result, gpointer data)
 {
     Query *query = data;
@@ -180,7 +182,8 @@ void systemd_query_shutdown_inhibitors(GCancellable *cancellable,
         return;
     }
     query->timer = g_timeout_add(QUERY_TIMEOUT_MS, on_timeout, query);
-    /* a connection of its own for a rare question: g_bus_get()'s would end the process with the bus */
+    /* a connection of its own for a rare question: g_bus_get()'s would end the process with the
+     * bus */
     g_dbus_connection_new_for_address(address,
                                       G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
                                           G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,

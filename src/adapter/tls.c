@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * TLS settings of the connection to the CSMS: an SSL_CTX, the judgement of the server's certificate, and the words for what went
- * wrong.
+ * TLS settings of the connection to the CSMS: an SSL_CTX, the judgement of the server's
+ * certificate, and the words for what went wrong.
  *
- * The certificate is judged here and not by libwebsockets: it knows neither our time nor (with an IPv6 address) the host, and of a
- * failure it tells a number.
+ * The certificate is judged here and not by libwebsockets: it knows neither our time nor (with an
+ * IPv6 address) the host, and of a failure it tells a number.
  */
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -19,7 +19,8 @@
 #define BUILD_TIME 0
 #endif
 
-/* W A00.FR.316, 318 name the ECDHE-ECDSA and the RSA pair; TLS 1.3 has its own list, left as OpenSSL has it. */
+/* W A00.FR.316, 318 name the ECDHE-ECDSA and the RSA pair; TLS 1.3 has its own list, left as
+ * OpenSSL has it. */
 #define TLS12_SUITES                                                                               \
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"                                 \
     "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:"                                     \
@@ -167,7 +168,8 @@ static void note_alert(Tls *tls, gboolean received, int value)
                                  SSL_alert_desc_string_long(value)));
 }
 
-/* libwebsockets puts literal addresses into SNI, which RFC 6066 3 forbids and strict servers refuse. */
+/* libwebsockets puts literal addresses into SNI, which RFC 6066 3 forbids and strict servers
+ * refuse. */
 static void correct_sni(const Tls *tls, SSL *ssl)
 {
     unsigned char address[sizeof(struct in6_addr)];

@@ -146,8 +146,8 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *user_data)
     return length;
 }
 
-/* With FTP and SFTP libcurl blocks for the server's last word, up to a minute when it has vanished; it
- * asks here whether to go on. */
+/* With FTP and SFTP libcurl blocks for the server's last word, up to a minute when it has vanished;
+ * it asks here whether to go on. */
 static int on_progress(void *user_data, curl_off_t total, curl_off_t now, curl_off_t upload_total,
                        curl_off_t upload_now)
 {
@@ -161,8 +161,8 @@ static int on_progress(void *user_data, curl_off_t total, curl_off_t now, curl_o
     return transfer->complete && silence_us > TRANSFER_GOODBYE_MS * G_GINT64_CONSTANT(1000);
 }
 
-/* While TLS begins on a connection for data, libcurl 7.88 waits for that alone and is not told that the
- * control connection has an answer; the server waits for what comes after that answer. */
+/* While TLS begins on a connection for data, libcurl 7.88 waits for that alone and is not told that
+ * the control connection has an answer; the server waits for what comes after that answer. */
 static gboolean on_nudge(gpointer user_data)
 {
     Transfer *transfer = user_data;
@@ -300,9 +300,9 @@ static void on_ended(CURL *easy, CURLcode code, gpointer user_data)
             return;
     }
     conclude(transfer, code);
-    /* What a server of FTP still has to say there is anybody's guess.  With TLS it may insist that the
-     * connection for data takes up the TLS session of its control connection, which libcurl does only
-     * for the first. */
+    /* What a server of FTP still has to say there is anybody's guess.  With TLS it may insist that
+     * the connection for data takes up the TLS session of its control connection, which libcurl
+     * does only for the first. */
     if (transfer->url.scheme == TRANSFER_FTPS || (code != CURLE_OK && !transfer->http))
         transfers_close_loop(transfers);
     finish(transfer);
@@ -361,8 +361,8 @@ static void give_up(Transfer *transfer, const char *words)
 
 /* --- Limits --- */
 
-/* Silence ends a transfer here and not in libcurl, which would say goodbye to the silent one, and knows
- * no limit while a server of SFTP is to open a file. */
+/* Silence ends a transfer here and not in libcurl, which would say goodbye to the silent one, and
+ * knows no limit while a server of SFTP is to open a file. */
 static gboolean watch(gpointer user_data)
 {
     Transfer *transfer = user_data;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a server says of the file before its bytes: is it an answer to what was asked, of the same file? */
+/* What a server says of the file before its bytes: is it an answer to what was asked, of the same
+ * file? */
 #include <string.h>
 
 #include "transfer_internal.h"
 
 /* --- The head --- */
 
-/* FTP answers MDTM and SIZE with the same number; fourteen digits are a time, and more than any size
- * that we take. */
+/* FTP answers MDTM and SIZE with the same number; fourteen digits are a time, and more than any
+ * size that we take. */
 void transfer_answer_line(Transfer *transfer, const char *line, gsize length)
 {
     g_autofree char *text = g_strndup(line, MIN(length, 64));
@@ -222,7 +223,8 @@ static gboolean judge_other(const Transfer *transfer, TransferFile *file, gint64
     curl_easy_getinfo(transfer->easy, CURLINFO_FILETIME_T, &modified);
     file->modified = MAX(modified, -1);
     file->size = transfer->ftp_size;
-    /* a server of FTP that does not know SIZE may tell it when the data begin, for what it is worth */
+    /* a server of FTP that does not know SIZE may tell it when the data begin, for what it is
+     * worth */
     if (file->size < 0 && length >= 0 && to_the_end && (sftp || transfer->offset == 0))
         file->size = transfer->offset + length;
     if (!check_known(transfer, file, error))

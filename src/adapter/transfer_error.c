@@ -143,7 +143,8 @@ long transfer_failure_ftp_status(const TransferFailure *failure)
     return status;
 }
 
-/* A status of FTP tells whether to come again; libcurl's code tells only at which command it was. */
+/* A status of FTP tells whether to come again; libcurl's code tells only at which command it
+ * was. */
 static TransferError by_ftp_status(TransferError code, long status)
 {
     gboolean refusal = code == TRANSFER_ERROR_REFUSED || code == TRANSFER_ERROR_PROTOCOL;

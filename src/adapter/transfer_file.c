@@ -28,7 +28,8 @@ gboolean transfer_file_has_validator(const TransferFile *file)
     return transfer_file_etag_is_strong(file->etag) || file->modified >= 0;
 }
 
-/* RFC 9110 8.8.3.2, the weak comparison: a server that changes between W/"x" and "x" has the same file. */
+/* RFC 9110 8.8.3.2, the weak comparison: a server that changes between W/"x" and "x" has the same
+ * file. */
 static gboolean same_etag(const char *one, const char *other)
 {
     one += g_str_has_prefix(one, "W/") ? 2 : 0;

@@ -77,10 +77,11 @@ TransferLoop *transfer_loop_new(TransferEnded ended, gpointer user_data);
 void transfer_loop_free(TransferLoop *loop); /* hangs up */
 gboolean transfer_loop_add(TransferLoop *loop, CURL *easy);
 void transfer_loop_remove(TransferLoop *loop, CURL *easy);
-/* Before a connection is given up that may be dead: closing never waits for the server after this. */
+/* Before a connection is given up that may be dead: closing never waits for the server after
+ * this. */
 void transfer_loop_hang_up(TransferLoop *loop);
-/* A handle whose bytes were refused with CURL_WRITEFUNC_PAUSE gets them again, from within the call.  What is not CURLE_OK is
- * the handle's end, which ended() is not told of. */
+/* A handle whose bytes were refused with CURL_WRITEFUNC_PAUSE gets them again, from within the
+ * call.  What is not CURLE_OK is the handle's end, which ended() is not told of. */
 CURLcode transfer_loop_resume(TransferLoop *loop, CURL *easy);
 /* Whether libcurl is on the stack: nothing may be removed then. */
 gboolean transfer_loop_is_inside(const TransferLoop *loop);
@@ -130,7 +131,8 @@ typedef struct {
 /* Resets the handle first: address, secrets, TLS, proxy, limits of time. */
 void transfer_options_set(TransferOptions *options, const TransferMeans *means);
 
-/* --- The state, shared by transfer.c (life), transfer_request.c (options) and transfer_answer.c --- */
+/* --- The state, shared by transfer.c (life), transfer_request.c (options) and transfer_answer.c
+ * --- */
 
 struct _Transfers {
     TransferConfig config; /* the strings are ours */
@@ -215,8 +217,8 @@ gboolean transfer_file_check_same(const TransferFile *known, const TransferFile 
 
 /* A CURLOPT_SSL_CTX_FUNCTION with a TransferTrust. */
 CURLcode transfer_tls_context(CURL *easy, void *context, void *user_data);
-/* Says on the newest connection, whose socket is `fd`, that nothing more will come; libcurl says it only when it closes.
- * FALSE: not possible. */
+/* Says on the newest connection, whose socket is `fd`, that nothing more will come; libcurl says it
+ * only when it closes.  FALSE: not possible. */
 gboolean transfer_tls_say_goodbye(const TransferTrust *trust, int fd);
 /* Why a certificate was refused, or what `detail` means; g_free(). */
 char *transfer_tls_words(const char *detail, TransferScheme scheme, gint64 judged_at_s,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libcurl, loaded when the first transfer wants it and not with the agent: with the dozens of libraries
- * behind it, it takes about 3 MB of memory, and an agent that waits for its next update needs none of it.
- * Here are the functions that the transfers call, under their own names; each passes its arguments on.  A
- * libcurl that cannot be loaded shows as curl_global_init() failing, and nothing is called after that.
+ * libcurl, loaded when the first transfer wants it and not with the agent: with the dozens of
+ * libraries behind it, it takes about 3 MB of memory, and an agent that waits for its next update
+ * needs none of it.  Here are the functions that the transfers call, under their own names; each
+ * passes its arguments on.  A libcurl that cannot be loaded shows as curl_global_init() failing,
+ * and nothing is called after that.
  */
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
@@ -109,8 +110,8 @@ void curl_easy_reset(CURL *easy)
     lib.curl_easy_reset(easy);
 }
 
-/* NOLINTBEGIN(clang-analyzer-valist.Uninitialized,bugprone-branch-clone): clang-tidy 14 sees neither va_start() here nor that
- * the types differ. */
+/* NOLINTBEGIN(clang-analyzer-valist.Uninitialized,bugprone-branch-clone): clang-tidy 14 sees
+ * neither va_start() here nor that the types differ. */
 
 /* The option's number says of which type its argument is. */
 CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)

@@ -63,7 +63,8 @@ static guint watch_socket(TransferLoop *loop, curl_socket_t socket, GIOCondition
 
     /* the kind of function that a GUnixFDSource calls is not GSourceFunc's */
     g_source_set_callback(source, G_SOURCE_FUNC(on_socket), loop, NULL);
-    /* Else GLib stops and begins watching around each dispatch, at the cost of two wake-ups of its own. */
+    /* Else GLib stops and begins watching around each dispatch, at the cost of two wake-ups of its
+     * own. */
     g_source_set_can_recurse(source, TRUE);
     return g_source_attach(source, NULL);
 }
@@ -125,7 +126,8 @@ gboolean transfer_loop_watch_sockets(TransferLoop *loop, CURL *easy)
            curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, loop) == CURLE_OK;
 }
 
-/* The one for data is opened last, and the others that were tried for control are closed by then. */
+/* The one for data is opened last, and the others that were tried for control are closed by
+ * then. */
 gboolean transfer_loop_pair(const TransferLoop *loop, int *ret_control, int *ret_data)
 {
     if (loop->sockets->len != 2)
@@ -215,8 +217,8 @@ TransferLoop *transfer_loop_new(TransferEnded ended, gpointer user_data)
     return loop;
 }
 
-/* libcurl would say goodbye on a connection of FTP or SFTP and block for the answer, up to two minutes
- * when the server has vanished; on a socket that is shut down it gives up at once. */
+/* libcurl would say goodbye on a connection of FTP or SFTP and block for the answer, up to two
+ * minutes when the server has vanished; on a socket that is shut down it gives up at once. */
 void transfer_loop_hang_up(TransferLoop *loop)
 {
     for (guint i = 0; i < loop->sockets->len; i++)

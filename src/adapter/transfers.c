@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What transfers have in common: the configuration, and libcurl's loop while there is a use for it. */
+/* What transfers have in common: the configuration, and libcurl's loop while there is a use for
+ * it. */
 #include "transfer_internal.h"
 
 static void config_copy(TransferConfig *to, const TransferConfig *from)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The life of an upload: waiting for its turn, asking, sending, over.  Each has a loop and a connection of its own that
- * end with it: uploads are rare, and what an idle connection would save is little.
+ * The life of an upload: waiting for its turn, asking, sending, over.  Each has a loop and a
+ * connection of its own that end with it: uploads are rare, and what an idle connection would save
+ * is little.
  */
 #include <string.h>
 #include <unistd.h>
@@ -109,8 +110,8 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *user_data)
     return upload->discarded <= TRANSFER_MAX_DISCARD ? size * count : 0;
 }
 
-/* At the end of SFTP, and of FTP where upload_ftp_turn() could not spare it that, libcurl blocks for the server's last
- * word; it asks here whether to go on. */
+/* At the end of SFTP, and of FTP where upload_ftp_turn() could not spare it that, libcurl blocks
+ * for the server's last word; it asks here whether to go on. */
 static int on_progress(void *user_data, curl_off_t total, curl_off_t now, curl_off_t upload_total,
                        curl_off_t gone)
 {
@@ -130,7 +131,8 @@ static int on_progress(void *user_data, curl_off_t total, curl_off_t now, curl_o
                          TRANSFER_GOODBYE_MS * G_GINT64_CONSTANT(1000);
 }
 
-/* As for downloads: while TLS begins on a connection for data, libcurl does not listen to the other. */
+/* As for downloads: while TLS begins on a connection for data, libcurl does not listen to the
+ * other. */
 static gboolean on_nudge(gpointer user_data)
 {
     Upload *upload = user_data;

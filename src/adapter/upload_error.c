@@ -80,7 +80,8 @@ static const struct {
      "the server does not say that it has the file"},
 };
 
-/* A server of SFTP has no word of its own for a full disk, and libcurl calls that and a lost connection by one name. */
+/* A server of SFTP has no word of its own for a full disk, and libcurl calls that and a lost
+ * connection by one name. */
 static GError *from_sftp_write(const Upload *upload, CURLcode code)
 {
     if (code != CURLE_SSH || upload->url.scheme != TRANSFER_SFTP || !upload->started)

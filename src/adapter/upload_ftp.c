@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * FTP has two connections, and libcurl looks at one only: at that for data while it sends, then it closes that one
- * and blocks until the server says on the other what became of the file.  With megabytes on the way, that is
- * minutes; and what a server says when it refuses in the middle (552: quota exceeded) is lost when the other
- * connection breaks first.
+ * FTP has two connections, and libcurl looks at one only: at that for data while it sends, then it
+ * closes that one and blocks until the server says on the other what became of the file.  With
+ * megabytes on the way, that is minutes; and what a server says when it refuses in the middle (552:
+ * quota exceeded) is lost when the other connection breaks first.
  *
- * So libcurl is given the file's bytes as long as the server is silent and the line takes them.  At the end of the
- * file it is made to wait until all bytes have arrived and the last word is there; then it finds that at once.  The end
- * of the file is told to the server here, by closing our half of the connection for data.
+ * So libcurl is given the file's bytes as long as the server is silent and the line takes them.  At
+ * the end of the file it is made to wait until all bytes have arrived and the last word is there;
+ * then it finds that at once.  The end of the file is told to the server here, by closing our half
+ * of the connection for data.
  */
 #include <linux/sockios.h>
 #include <poll.h>

@@ -8,8 +8,8 @@
 #define UPLOAD_PIECE_BYTES 16384 /* read from the file and handed to libcurl at once */
 #define UPLOAD_SFTP_BYTES                                                                          \
     262144 /* the same: of these, all is on its way at once, and of the next ones nothing */
-/* Wait in the kernel for the line.  More than a piece in its TLS record, so that a piece goes out whole or not at all:
- * libcurl would not ask upload_ftp_turn() for the rest. */
+/* Wait in the kernel for the line.  More than a piece in its TLS record, so that a piece goes out
+ * whole or not at all: libcurl would not ask upload_ftp_turn() for the rest. */
 #define UPLOAD_UNSENT_BYTES 32768
 #define UPLOAD_TICK_MS      20 /* between two looks at what a server of FTP is doing */
 

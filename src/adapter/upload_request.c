@@ -6,9 +6,10 @@
 
 #include "upload_internal.h"
 
-/* So few bytes wait in the kernel for the line: more would hide from us, for minutes on a slow one, that nothing gets
- * through, and what was sent would be a guess.  And they are given up with their connection: bytes that came in late, while
- * the next try appends to the file, would be in it twice. */
+/* So few bytes wait in the kernel for the line: more would hide from us, for minutes on a slow one,
+ * that nothing gets through, and what was sent would be a guess.  And they are given up with their
+ * connection: bytes that came in late, while the next try appends to the file, would be in it
+ * twice. */
 static int on_socket_option(void *user_data, curl_socket_t fd, curlsocktype purpose)
 {
     int bytes = UPLOAD_UNSENT_BYTES;
@@ -37,7 +38,8 @@ static void set_form(TransferOptions *options, Upload *upload)
     TRANSFER_SET(options, CURLOPT_MIMEPOST, upload->form);
 }
 
-/* Of the size, FTP is told nothing: libcurl would hang up the connection for data behind the last byte by itself. */
+/* Of the size, FTP is told nothing: libcurl would hang up the connection for data behind the last
+ * byte by itself. */
 static void set_file(TransferOptions *options, Upload *upload)
 {
     gboolean ftp = upload_is_ftp(upload);
@@ -52,8 +54,8 @@ static void set_file(TransferOptions *options, Upload *upload)
         TRANSFER_SET(options, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)-1);
 }
 
-/* Without "Expect: 100-continue": a server that does not know it would cost a second, and one that refuses is
- * heard in the middle as well. */
+/* Without "Expect: 100-continue": a server that does not know it would cost a second, and one that
+ * refuses is heard in the middle as well. */
 static void set_headers(TransferOptions *options, Upload *upload)
 {
     upload->headers = curl_slist_append(NULL, "Expect:");

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The WebSocket client's states: resolve, try the addresses, open, back off, again.  ws_link.c has the connection itself.
+ * The WebSocket client's states: resolve, try the addresses, open, back off, again.  ws_link.c has
+ * the connection itself.
  *
  *   start -> resolving -> connecting (address after address) -> open -> waiting -> resolving ...
  *
- * A callback of the user may free the client: it is always the last thing that a function here does.
+ * A callback of the user may free the client: it is always the last thing that a function here
+ * does.
  */
 #include <gio/gio.h>
 #include <string.h>

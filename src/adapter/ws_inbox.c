@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Gathers the pieces of a WebSocket message.  libwebsockets hands out a message of 100 KB in two dozen pieces and neither
- * bounds nor (unless asked) checks it.
+ * Gathers the pieces of a WebSocket message.  libwebsockets hands out a message of 100 KB in two
+ * dozen pieces and neither bounds nor (unless asked) checks it.
  */
 #include "ws_internal.h"
 
@@ -41,8 +41,8 @@ static void start_anew(WsInbox *inbox)
     inbox->delivered = FALSE;
 }
 
-/* g_utf8_validate_len() calls a NUL invalid; in WebSocket text it is a character like any other (RFC 3629), and whoever reads
- * the text answers for it. */
+/* g_utf8_validate_len() calls a NUL invalid; in WebSocket text it is a character like any other
+ * (RFC 3629), and whoever reads the text answers for it. */
 static gboolean is_utf8(const char *text, gsize length)
 {
     const char *end = NULL;
@@ -65,7 +65,8 @@ WsInboxResult ws_inbox_add(WsInbox *inbox, const WsPiece *piece, const char **re
     if (piece->first || inbox->delivered) {
         start_anew(inbox);
     }
-    /* Judged by the frame's announced length: a message that will be too large is not gathered first. */
+    /* Judged by the frame's announced length: a message that will be too large is not gathered
+     * first. */
     gsize room = inbox->max_bytes - inbox->bytes->len;
     if (piece->length > room || piece->rest > room - piece->length) {
         return WS_INBOX_TOO_LARGE;

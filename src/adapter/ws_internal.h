@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Between the parts of the WebSocket client: ws_client.c (states, back-off) uses ws_url.c, ws_resolve.c and
- * ws_link.c and ws_link_events.c (one connection, libwebsockets), which use ws_inbox.c.
+ * Between the parts of the WebSocket client: ws_client.c (states, back-off) uses ws_url.c,
+ * ws_resolve.c and ws_link.c and ws_link_events.c (one connection, libwebsockets), which use
+ * ws_inbox.c.
  */
 #pragma once
 
@@ -20,7 +21,8 @@ gboolean ws_endpoint_parse(WsEndpoint *ret_endpoint, const char *url, const char
                            GError **error);
 void ws_endpoint_clear(WsEndpoint *endpoint);
 
-/* `text` from the peer, made fit for one line of a log: valid UTF-8, no control characters, not long. */
+/* `text` from the peer, made fit for one line of a log: valid UTF-8, no control characters, not
+ * long. */
 char *ws_printable(const char *text, gsize length);
 
 /* ws_inbox.c: fragments to messages. */
@@ -66,8 +68,9 @@ typedef struct _WsLink WsLink;
 typedef struct {
     void (*open)(gpointer owner);
     void (*message)(const char *text, gsize length, gpointer owner);
-    /* Once for each ws_link_connect() that was TRUE.  `refused`: identity or password (401, 404); `answered`: the server gave an
-     * HTTP answer, its other addresses will not give a better one. */
+    /* Once for each ws_link_connect() that was TRUE.  `refused`: identity or password (401, 404);
+     * `answered`: the server gave an HTTP answer, its other addresses will not give a better
+     * one. */
     void (*gone)(const char *why, gboolean answered, gboolean refused, gpointer owner);
 } WsLinkEvents;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One WebSocket connection at a time: how it begins and how it ends.  ws_link_events.c has what is in between.
+ * One WebSocket connection at a time: how it begins and how it ends.  ws_link_events.c has what is
+ * in between.
  */
 #include <errno.h>
 #include <gio/gio.h>
@@ -39,7 +40,8 @@ static char *cannot_connect(const WsLink *link, int number)
                            g_strerror(number));
 }
 
-/* Runs before libwebsockets sees the same event, since it takes SO_ERROR, which can be read once, and tells nobody. */
+/* Runs before libwebsockets sees the same event, since it takes SO_ERROR, which can be read once,
+ * and tells nobody. */
 static gboolean tcp_settled(int fd, G_GNUC_UNUSED GIOCondition condition, gpointer user_data)
 {
     WsLink *link = user_data;
@@ -64,7 +66,8 @@ static void watch_connect(WsLink *link)
     g_source_attach(link->connect_watch, NULL);
 }
 
-/* Why connect() failed at once: a datagram socket's connect() asks the same routing table and sends nothing. */
+/* Why connect() failed at once: a datagram socket's connect() asks the same routing table and sends
+ * nothing. */
 static int routing_error(const char *address, guint16 port)
 {
     g_autoptr(GSocketAddress) target = g_inet_socket_address_new_from_string(address, port);
@@ -177,8 +180,9 @@ static void nothing(G_GNUC_UNUSED lws_sorted_usec_list_t *timer)
 {
 }
 
-/* libwebsockets wakes the process every 30 s, to look whether network interfaces came that servers want to listen on.  We have no
- * such server, and a charger that sleeps is worth more.  In a new context no other timer waits that long. */
+/* libwebsockets wakes the process every 30 s, to look whether network interfaces came that servers
+ * want to listen on.  We have no such server, and a charger that sleeps is worth more.  In a new
+ * context no other timer waits that long. */
 static void stop_housekeeping(struct lws_context *context)
 {
     lws_sorted_usec_list_t ours = {.us = 0};
@@ -266,8 +270,8 @@ static gboolean turn(WsLink *link, short events, lws_usec_t until)
     return TRUE;
 }
 
-/* Destroying the context without this looks like 1006 to the peer.  The main loop may have ended for good, so that this socket
- * is served here; bounded by WS_GOODBYE_MS. */
+/* Destroying the context without this looks like 1006 to the peer.  The main loop may have ended
+ * for good, so that this socket is served here; bounded by WS_GOODBYE_MS. */
 static void say_goodbye(WsLink *link)
 {
     lws_usec_t until = lws_now_usecs() + WS_GOODBYE_MS * LWS_US_PER_MS;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The inside of a WsLink, for ws_link.c (begin and end of connections) and ws_link_events.c (what libwebsockets tells).
+ * The inside of a WsLink, for ws_link.c (begin and end of connections) and ws_link_events.c (what
+ * libwebsockets tells).
  *
- * What libwebsockets 4.1.6 leaves to us: WSI_DESTROY is its only sure sign that a connection is gone; it says that connecting failed
- * but not why; it does not insist on the sub-protocol; it follows redirects (password and all) unless told not to; and its GLib
- * plugin looks at its timers only after an event on a socket, so that a timer set from elsewhere needs a push.
+ * What libwebsockets 4.1.6 leaves to us: WSI_DESTROY is its only sure sign that a connection is
+ * gone; it says that connecting failed but not why; it does not insist on the sub-protocol; it
+ * follows redirects (password and all) unless told not to; and its GLib plugin looks at its timers
+ * only after an event on a socket, so that a timer set from elsewhere needs a push.
  */
 #pragma once
 
@@ -15,8 +17,8 @@
 #define WS_LINK_PROTOCOL   "ocpp" /* libwebsockets' name for our callback; never on the wire */
 #define WS_LINK_CLOSE_WAIT 5      /* seconds for our close to get onto the wire */
 
-/* Messages in our queue: nothing is read from the first number on until it has come down to the second.  What libwebsockets
- * has read until then may hold some hundred more. */
+/* Messages in our queue: nothing is read from the first number on until it has come down to the
+ * second.  What libwebsockets has read until then may hold some hundred more. */
 #define WS_LINK_PAUSE_AT  32
 #define WS_LINK_RESUME_AT 8
 

@@ -75,8 +75,9 @@ static int http_answered(WsLink *link, struct lws *wsi)
     return 0;
 }
 
-/* Not by returning -1 while receiving: libwebsockets 4.1.6 then goes on with a full buffer, and a peer that goes on sending writes
- * over our heap.  From the writable callback it is safe; until then, and in vain at most WS_LINK_CLOSE_WAIT, nothing else happens. */
+/* Not by returning -1 while receiving: libwebsockets 4.1.6 then goes on with a full buffer, and a
+ * peer that goes on sending writes over our heap.  From the writable callback it is safe; until
+ * then, and in vain at most WS_LINK_CLOSE_WAIT, nothing else happens. */
 static void close_soon(WsLink *link, enum lws_close_status code, const char *words)
 {
     ws_link_note_why(link, g_strdup_printf("we closed the connection: %s", words));
@@ -116,8 +117,9 @@ static int close_now(WsLink *link)
     return -1;
 }
 
-/* Whoever asks faster than it takes our answers has to wait: they are neither lost nor heaped up here.  Not from within this callback:
- * with TLS libwebsockets 4.1.6 then reads what it has put back for ever. */
+/* Whoever asks faster than it takes our answers has to wait: they are neither lost nor heaped up
+ * here.  Not from within this callback: with TLS libwebsockets 4.1.6 then reads what it has put
+ * back for ever. */
 static void take_message(WsLink *link, const char *text, gsize length)
 {
     guint waiting;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names to addresses with GResolver and a time limit.  libwebsockets would call getaddrinfo() and block the whole process while
- * a resolver is silent.
+ * Names to addresses with GResolver and a time limit.  libwebsockets would call getaddrinfo() and
+ * block the whole process while a resolver is silent.
  */
 #include <gio/gio.h>
 
 #include "ws_internal.h"
 
-/* GLib's lookup answers a cancellation only from the main loop, so that this object outlives its end: `resolved` is NULL then. */
+/* GLib's lookup answers a cancellation only from the main loop, so that this object outlives its
+ * end: `resolved` is NULL then. */
 struct _WsResolve {
     GCancellable *cancellable;
     char *host;
@@ -30,7 +31,8 @@ static void report(WsResolve *resolve, char **addresses, const char *why)
     resolved(addresses, why, resolve->user_data);
 }
 
-/* A name can have both an AAAA and an A record for one host: all are tried, in the order that the system prefers. */
+/* A name can have both an AAAA and an A record for one host: all are tried, in the order that the
+ * system prefers. */
 static char **to_text(GList *list)
 {
     GPtrArray *texts = g_ptr_array_new();

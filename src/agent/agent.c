@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The agent: makes every part, and passes on what one part says to the ones that it concerns.  No part knows another; all
- * of their meeting is here, one small function an event.
+ * The agent: makes every part, and passes on what one part says to the ones that it concerns.  No
+ * part knows another; all of their meeting is here, one small function an event.
  */
 #include "src/agent/agent_internal.h"
 
@@ -20,7 +20,7 @@ void agent_show(Agent *agent)
     systemd_notify(line);
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- RAUC */
+/* ----------------------------------------------------------------------------------------- RAUC */
 
 static void on_rauc_presence(RaucPresence presence, gpointer user_data)
 {
@@ -44,7 +44,7 @@ static void on_rauc_completed(const GError *error, gpointer user_data)
     firmware_rauc_completed(agent->firmware, error);
 }
 
-/* -------------------------------------------------------------------------------------------------------- firmware job */
+/* --------------------------------------------------------------------------------- firmware job */
 
 static void on_firmware_changed(gpointer user_data)
 {
@@ -120,7 +120,7 @@ static void on_health_passed(gpointer user_data)
     firmware_set_healthy(agent->firmware, TRUE);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- reboot */
+/* --------------------------------------------------------------------------------------- reboot */
 
 static void on_reboot_allowed(gpointer user_data)
 {
@@ -133,7 +133,7 @@ static void on_reboot_allowed(gpointer user_data)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ session */
+/* -------------------------------------------------------------------------------------- session */
 
 static void keep_csms_time(Agent *agent, gint64 csms_ms)
 {
@@ -142,7 +142,8 @@ static void keep_csms_time(Agent *agent, gint64 csms_ms)
 
     if (ABS(csms_ms - agent->kept_csms_ms) < AGENT_TIME_KEEP_MS)
         return;
-    /* It will be what certificates are judged by: one wrong answer must not make all of them look expired for good. */
+    /* It will be what certificates are judged by: one wrong answer must not make all of them look
+     * expired for good. */
     if (clock_wall_synchronised(agent->clock) &&
         csms_ms > clock_wall_ms(agent->clock) + AGENT_TIME_AHEAD_MS) {
         g_warning("the CSMS time is far ahead of the synchronised system clock; it is not kept");
@@ -206,7 +207,7 @@ static void on_outbox(guint rows, gpointer user_data)
     reboot_set_outbox(agent->reboot, rows);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ control */
+/* -------------------------------------------------------------------------------------- control */
 
 static GVariant *on_status(gpointer user_data)
 {
@@ -272,7 +273,7 @@ static void on_inhibitors(gpointer user_data)
     agent_show(agent);
 }
 
-/* ----------------------------------------------------------------------------------------------------- making the parts */
+/* ----------------------------------------------------------------------------- making the parts */
 
 static gint64 not_before_ms(gpointer user_data)
 {
@@ -433,7 +434,7 @@ static void clear_parts(Agent *agent)
     g_clear_pointer(&agent->link_trouble, g_free);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- running */
+/* -------------------------------------------------------------------------------------- running */
 
 static gboolean on_signal(gpointer user_data)
 {

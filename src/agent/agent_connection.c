@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The agent's connection to the CSMS: makes it, passes its messages on, and keeps why there is none. */
+/* The agent's connection to the CSMS: makes it, passes its messages on, and keeps why there is
+ * none. */
 #include "src/agent/agent_internal.h"
 
 #include <string.h>
@@ -97,8 +98,8 @@ static gboolean make_connection(Agent *agent, GError **error)
     return agent->ws != NULL;
 }
 
-/* Certificates that a new firmware broke must not keep the agent from giving that firmware up: without a connection its
- * health check fails, and the old slot comes back. */
+/* Certificates that a new firmware broke must not keep the agent from giving that firmware up:
+ * without a connection its health check fails, and the old slot comes back. */
 void agent_connect(gpointer user_data)
 {
     Agent *agent = user_data;

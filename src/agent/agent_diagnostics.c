@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The agent's part in diagnostics: wires GetDiagnostics to its behaviour, starts the collecting child, and tells what only the
- * agent knows (its report: name in the archive -> text).
+ * The agent's part in diagnostics: wires GetDiagnostics to its behaviour, starts the collecting
+ * child, and tells what only the agent knows (its report: name in the archive -> text).
  */
 #include "src/agent/agent_internal.h"
 
@@ -58,7 +58,7 @@ GVariant *agent_report(Agent *agent)
     return g_variant_builder_end(&builder);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- the child */
+/* ------------------------------------------------------------------------------------ the child */
 
 static char *date_of(gint64 ms)
 {
@@ -96,7 +96,7 @@ static void on_outbox(gpointer user_data)
     session_outbox_changed(agent->session);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the session */
+/* ---------------------------------------------------------------------------------- the session */
 
 gboolean agent_get_diagnostics(const SessionGetDiagnostics *request, char **ret_file_name,
                                gpointer user_data, GError **error)
@@ -118,7 +118,7 @@ const char *agent_diagnostics_status(gpointer user_data)
     return diagnostics_triggered_status(agent->diagnostics);
 }
 
-/* ----------------------------------------------------------------------------------------------------- making the parts */
+/* ----------------------------------------------------------------------------- making the parts */
 
 static void make_frames(Agent *agent)
 {

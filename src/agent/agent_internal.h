@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What agent.c (wiring), agent_store.c, agent_connection.c, agent_diagnostics.c, agent_reset.c and agent_status.c (what people
- * are shown) share.
+ * What agent.c (wiring), agent_store.c, agent_connection.c, agent_diagnostics.c, agent_reset.c and
+ * agent_status.c (what people are shown) share.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The CSMS's Reset (C 5.14).  An accepted one waits for the job and for the gate before reboots, is still known after a restart of
- * the agent in the same boot, and is asked for again when nothing comes of it.
+ * The CSMS's Reset (C 5.14).  An accepted one waits for the job and for the gate before reboots, is
+ * still known after a restart of the agent in the same boot, and is asked for again when nothing
+ * comes of it.
  */
 #include "db/values.h"
 #include "src/agent/agent_internal.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The agent and its store: opens it, and opens it anew when it has turned out to be damaged, or could not be used and can be now
- * (the disk has space again, is mounted, may be written to).  All parts then begin anew with what is in it, as after a restart of
- * the process: a volatile store is no store without a job, what the file holds was not known.
+ * The agent and its store: opens it, and opens it anew when it has turned out to be damaged, or
+ * could not be used and can be now (the disk has space again, is mounted, may be written to).  All
+ * parts then begin anew with what is in it, as after a restart of the process: a volatile store is
+ * no store without a job, what the file holds was not known.
  */
 #include "src/agent/agent_internal.h"
 

@@ -107,8 +107,8 @@ typedef struct {
 #define N_GLOBAL  4
 #define N_ENTRIES (N_GLOBAL + 7 + 1)
 
-/* The options of every command, then those of `takes`, into `entries`.  Texts come as FILENAME: that is, as they are, without a
- * conversion from the locale's character set. */
+/* The options of every command, then those of `takes`, into `entries`.  Texts come as FILENAME:
+ * that is, as they are, without a conversion from the locale's character set. */
 static void make_entries(CommandLine *line, guint takes, GOptionEntry entries[N_ENTRIES])
 {
     const struct {
@@ -136,7 +136,8 @@ static void make_entries(CommandLine *line, guint takes, GOptionEntry entries[N_
     entries[n] = (GOptionEntry)G_OPTION_ENTRY_NULL;
 }
 
-/* Parses the options at the front of `argv` (behind argv[0]) and takes them out; stops at the first other argument. */
+/* Parses the options at the front of `argv` (behind argv[0]) and takes them out; stops at the first
+ * other argument. */
 static gboolean parse(CommandLine *line, guint takes, char ***argv, GError **error)
 {
     GOptionEntry entries[N_ENTRIES];
@@ -209,7 +210,8 @@ static int run_line(CommandLine *line, char ***argv)
     return run_command(line, argv);
 }
 
-/* Were one of the three closed, a socket or the store would get its number, and what we print would go there. */
+/* Were one of the three closed, a socket or the store would get its number, and what we print would
+ * go there. */
 static void fill_standard_descriptors(void)
 {
     int fd;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The commands that are one question to the agent: status, history, cancel, confirm, allow-reboot. */
+/* The commands that are one question to the agent: status, history, cancel, confirm,
+ * allow-reboot. */
 #include "agent/client.h"
 #include "agent/commands_parts.h"
 #include "agent/show.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * diagnostics: collects the archive, for a person or as the agent's child for GetDiagnostics.  Nothing of it runs in the agent:
- * what hangs, fails or grows here is not the charger's trouble.
+ * diagnostics: collects the archive, for a person or as the agent's child for GetDiagnostics.
+ * Nothing of it runs in the agent: what hangs, fails or grows here is not the charger's trouble.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -82,8 +82,9 @@ static GPtrArray *secrets_of(const Settings *settings)
 
 /* --- what the agent knows --- */
 
-/* For a person: the agent is asked first, and then this program begins anew, as it does for the agent.  GDBus leaves threads behind,
- * and signals and children are the collector's only where there is one thread. */
+/* For a person: the agent is asked first, and then this program begins anew, as it does for the
+ * agent.  GDBus leaves threads behind, and signals and children are the collector's only where
+ * there is one thread. */
 static int begin_anew(const CommandOptions *options, const char *output)
 {
     g_autofree char *note = g_strconcat(output, DIAGNOSTICS_NOTE_SUFFIX, NULL);

@@ -2,9 +2,9 @@
 /*
  * `inhibit -- COMMAND`: runs a command, and no update reboots until it ends.
  *
- * The file descriptor stays with us and is not inherited by the command, so that something which the command leaves running in the
- * background does not hold the reboot back for ever.  An agent that is restarted forgets its inhibitors; we see
- * its end of the pipe close and ask again.
+ * The file descriptor stays with us and is not inherited by the command, so that something which
+ * the command leaves running in the background does not hold the reboot back for ever.  An agent
+ * that is restarted forgets its inhibitors; we see its end of the pipe close and ask again.
  */
 #include <gio/gio.h>
 #include <glib-unix.h>

@@ -35,7 +35,8 @@ int commands_run(const CommandOptions *options)
     return agent_run(settings, options->config);
 }
 
-/* Unlike `run` this one refuses unknown keys: who asks for a check wants to hear of the misspelt ones. */
+/* Unlike `run` this one refuses unknown keys: who asks for a check wants to hear of the misspelt
+ * ones. */
 int commands_check_config(const CommandOptions *options)
 {
     g_autoptr(GPtrArray) problems = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file on the same file system as "/" is in the slot that is booted, and gone with the next update.
+ * A file on the same file system as "/" is in the slot that is booted, and gone with the next
+ * update.
  */
 #include "agent/layout.h"
 

@@ -243,7 +243,8 @@ static char *parse_flags(const SettingRow *row, const char *text, gpointer field
     return NULL;
 }
 
-/* The items of a list; one ';' at the end is usual in key files.  A command may need a ';': it is written "\\;". */
+/* The items of a list; one ';' at the end is usual in key files.  A command may need a ';': it is
+ * written "\\;". */
 static GPtrArray *split_list(const char *text)
 {
     GPtrArray *items = g_ptr_array_new_with_free_func(g_free);

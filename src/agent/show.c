@@ -120,7 +120,8 @@ static char *scalar_text(GVariant *value)
     }
 }
 
-/* The n-th key and value of a dictionary; of another container its number, from 1, and the element. */
+/* The n-th key and value of a dictionary; of another container its number, from 1, and the
+ * element. */
 static char *get_entry(GVariant *container, gsize i, GVariant **ret_value)
 {
     g_autoptr(GVariant) child = g_variant_get_child_value(container, i);

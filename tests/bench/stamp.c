@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * stamp FILE COMMAND [ARGUMENT...]: adds the time (seconds since 1970) to FILE as its first deed, and becomes COMMAND.  A
- * shell takes longer to start, which would be counted as the agent's.
+ * stamp FILE COMMAND [ARGUMENT...]: adds the time (seconds since 1970) to FILE as its first deed,
+ * and becomes COMMAND.  A shell takes longer to start, which would be counted as the agent's.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -2,12 +2,14 @@
 /*
  * Preloaded into the agent by tests/component/ground.py: lets calls on files in some folders fail.
  *
- * A preloaded library and neither dm-error nor a disk that is remounted: those need block devices, which outlive a test that dies and
- * which not every machine has, and the kernel remounts nothing read-only in which a file is open for writing, as the agent's
- * store always is.  What a full disk does is shown on a real one.
+ * A preloaded library and neither dm-error nor a disk that is remounted: those need block devices,
+ * which outlive a test that dies and which not every machine has, and the kernel remounts nothing
+ * read-only in which a file is open for writing, as the agent's store always is.  What a full disk
+ * does is shown on a real one.
  *
- * Environment: BADGROUND_CONTROL the file that holds a struct Control, which the test changes as it likes; BADGROUND_FOLDERS the folders,
- * ':' between them, the first one bit 0 of `folders`.  Both, and LD_PRELOAD, are taken out of it, so that no child inherits them.
+ * Environment: BADGROUND_CONTROL the file that holds a struct Control, which the test changes as it
+ * likes; BADGROUND_FOLDERS the folders, ':' between them, the first one bit 0 of `folders`.  Both,
+ * and LD_PRELOAD, are taken out of it, so that no child inherits them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -203,7 +205,8 @@ static int open_call(int folder, const char *name, int flags, mode_t mode)
                : (int)syscall(SYS_openat, folder, name, flags, mode);
 }
 
-/* The C library's names, without its variable arguments: a mode that was not given is not looked at. */
+/* The C library's names, without its variable arguments: a mode that was not given is not looked
+ * at. */
 int shim_open(const char *name, int flags, mode_t mode) __asm__("open");
 int shim_open64(const char *name, int flags, mode_t mode) __asm__("open64");
 int shim_openat(int folder, const char *name, int flags, mode_t mode) __asm__("openat");

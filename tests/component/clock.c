@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Preloaded into the agent: its system clock begins at CLOCK_START (seconds since 1970) at each start of the process, and counts
- * as synchronised if CLOCK_SYNCHRONISED is set.  Only CLOCK_REALTIME is changed; faketime(1) breaks absolute timers of the
- * other clocks.
+ * Preloaded into the agent: its system clock begins at CLOCK_START (seconds since 1970) at each
+ * start of the process, and counts as synchronised if CLOCK_SYNCHRONISED is set.  Only
+ * CLOCK_REALTIME is changed; faketime(1) breaks absolute timers of the other clocks.
  */
 #include <dlfcn.h>
 #include <stdlib.h>

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Preloaded into the agent by tests/crash/run.py: names its durable boundaries, one line each, and strikes at one of them.
+ * Preloaded into the agent by tests/crash/run.py: names its durable boundaries, one line each, and
+ * strikes at one of them.
  *
- * A boundary is the moment before or after a call that the world outside can tell from its absence: what makes files
- * durable or changes names (fsync, fdatasync, rename, unlink, ftruncate, creation) in the folders of store and spool, a
- * method call on the bus that changes RAUC's state (InstallBundle, Mark), a message on the WebSocket (seen in
- * lws_write(), before it is masked), and the start of a command (fork).  Its key is OPERATION:OBJECT:SIDE#N; N counts
- * within this process, for each of the others by itself, so that threads do not change the keys.
+ * A boundary is the moment before or after a call that the world outside can tell from its absence:
+ * what makes files durable or changes names (fsync, fdatasync, rename, unlink, ftruncate, creation)
+ * in the folders of store and spool, a method call on the bus that changes RAUC's state
+ * (InstallBundle, Mark), a message on the WebSocket (seen in lws_write(), before it is masked), and
+ * the start of a command (fork).  Its key is OPERATION:OBJECT:SIDE#N; N counts within this process,
+ * for each of the others by itself, so that threads do not change the keys.
  *
- * A preloaded library and not system call injection (strace, seccomp): it sees the messages in plain text, costs next to
- * nothing, and can keep what was synced, for the power cuts.
+ * A preloaded library and not system call injection (strace, seccomp): it sees the messages in
+ * plain text, costs next to nothing, and can keep what was synced, for the power cuts.
  *
- * Environment: CRASH_LOG file the keys are appended to; CRASH_FOLDERS the folders, ':' between them; CRASH_AT key to
- * strike at; CRASH_ACTION kill (the agent dies; also for a power cut), rauc (RAUC dies: the group in the file
- * CRASH_RAUC_PID) or csms (connections to the port CRASH_CSMS_PORT break); CRASH_SHADOW folder for what was synced (shadow.c);
- * CRASH_WRITES=1 adds pwrite().  All of it is taken out of the environment, so that no child inherits it.
+ * Environment: CRASH_LOG file the keys are appended to; CRASH_FOLDERS the folders, ':' between
+ * them; CRASH_AT key to strike at; CRASH_ACTION kill (the agent dies; also for a power cut), rauc
+ * (RAUC dies: the group in the file CRASH_RAUC_PID) or csms (connections to the port
+ * CRASH_CSMS_PORT break); CRASH_SHADOW folder for what was synced (shadow.c); CRASH_WRITES=1 adds
+ * pwrite().  All of it is taken out of the environment, so that no child inherits it.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -265,8 +268,8 @@ static int open_call(int folder, const char *name, int flags, mode_t mode)
     return result;
 }
 
-/* The C library's names, without its variable arguments: a mode that was not given is not looked at.  O_TMPFILE needs one as
- * well; nobody here uses it. */
+/* The C library's names, without its variable arguments: a mode that was not given is not looked
+ * at.  O_TMPFILE needs one as well; nobody here uses it. */
 int shim_open(const char *name, int flags, mode_t mode) __asm__("open");
 int shim_open64(const char *name, int flags, mode_t mode) __asm__("open64");
 int shim_openat(int folder, const char *name, int flags, mode_t mode) __asm__("openat");

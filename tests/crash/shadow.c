@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a power cut would leave of the folders: a copy of each file as it was last synced, and of each folder's names, in
- * CRASH_SHADOW.  power.py brings the folders back to it.
+ * What a power cut would leave of the folders: a copy of each file as it was last synced, and of
+ * each folder's names, in CRASH_SHADOW.  power.py brings the folders back to it.
  *
- * content.ID has a file's bytes, names.N and now.N lines of ID and name (as synced; as they are at death), exists.N says
- * that folder N was itself synced.  The harshest reading of POSIX: no name survives without a sync of its folder.
+ * content.ID has a file's bytes, names.N and now.N lines of ID and name (as synced; as they are at
+ * death), exists.N says that folder N was itself synced.  The harshest reading of POSIX: no name
+ * survives without a sync of its folder.
  */
 #include "shim.h"
 
@@ -38,7 +39,8 @@ void raw_write(int fd, const char *bytes, size_t length)
     }
 }
 
-/* Number and birth of a file, which tell it from a later one with the same number; FALSE: there is none. */
+/* Number and birth of a file, which tell it from a later one with the same number; FALSE: there is
+ * none. */
 static bool identify(int folder, const char *name, int flags, char *ret_id, size_t size)
 {
     struct statx st;
@@ -75,7 +77,8 @@ static void keep_content(int fd)
     syscall(SYS_rename, new_name, name);
 }
 
-/* Which names there are in a folder, and of which files; `prefix` tells what was synced from what there is. */
+/* Which names there are in a folder, and of which files; `prefix` tells what was synced from what
+ * there is. */
 static void keep_names(int folder, const char *prefix)
 {
     char name[PATH_MAX], new_name[PATH_MAX];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Preloaded into the user-mode Linux of the guest: lets it run on processors with AMX.
  *
- * UML 6.1 keeps 2,696 bytes of a process's extended registers, as much as AVX-512 needs, and hands just these back
- * to ptrace().  With AMX there are 11,008, the host refuses anything less (EFAULT), and the guest's first process dies.
- * Here the missing end is added, as the host has it; nothing in the guest uses AMX, which has to be asked for.
+ * UML 6.1 keeps 2,696 bytes of a process's extended registers, as much as AVX-512 needs, and hands
+ * just these back to ptrace().  With AMX there are 11,008, the host refuses anything less (EFAULT),
+ * and the guest's first process dies.  Here the missing end is added, as the host has it; nothing
+ * in the guest uses AMX, which has to be asked for.
  */
 #include <elf.h>
 #include <errno.h>
@@ -14,7 +15,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Not on the stack: the kernel's are small.  Only the one thread that runs the guest's processes comes here. */
+/* Not on the stack: the kernel's are small.  Only the one thread that runs the guest's processes
+ * comes here. */
 static char whole_area[64 * 1024];
 
 static long set_registers(long pid, struct iovec *given)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Runs the collector, for tests/component/test_collector.py: `collect_sources KEY=VALUE...` with the names of CollectorConfig's
- * fields; `source`, `secret`, `text` (NAME:TEXT) and `missing` (NAME:WHY) may come more than once.  `clean=FOLDER`, alone, removes
- * what killed runs have left there.  Prints the most memory that it used, in kB.
+ * Runs the collector, for tests/component/test_collector.py: `collect_sources KEY=VALUE...` with
+ * the names of CollectorConfig's fields; `source`, `secret`, `text` (NAME:TEXT) and `missing`
+ * (NAME:WHY) may come more than once.  `clean=FOLDER`, alone, removes what killed runs have left
+ * there.  Prints the most memory that it used, in kB.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * For the tests of downloads: an HTTP server on loopback, in a thread of its own, that has one file and
- * breaks off when it is told to.  One connection at a time, one request each.
+ * For the tests of downloads: an HTTP server on loopback, in a thread of its own, that has one file
+ * and breaks off when it is told to.  One connection at a time, one request each.
  */
 #pragma once
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A world for the firmware behaviour: a real store in a folder of its own, a clock that stands still, and a fake RAUC.
+ * A world for the firmware behaviour: a real store in a folder of its own, a clock that stands
+ * still, and a fake RAUC.
  *
- * The fake takes the place of the adapter's functions at link time.  It is here only for what the real RAUC cannot be made
- * to do at a chosen moment: refuse a mark for ever, answer late, hang for hours, lie about the primary slot as GRUB's
- * backend does.  Its answers come from world_run(), as the adapter's come from the main loop, never from within a call.
+ * The fake takes the place of the adapter's functions at link time.  It is here only for what the
+ * real RAUC cannot be made to do at a chosen moment: refuse a mark for ever, answer late, hang for
+ * hours, lie about the primary slot as GRUB's backend does.  Its answers come from world_run(), as
+ * the adapter's come from the main loop, never from within a call.
  */
 #pragma once
 

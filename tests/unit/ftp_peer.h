@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The other end for tests of reading by FTP: a server of one user and a few files in threads of its own, which counts logins and
- * requests and can be cut.  It knows as much of FTP as libcurl asks for.
+ * The other end for tests of reading by FTP: a server of one user and a few files in threads of its
+ * own, which counts logins and requests and can be cut.  It knows as much of FTP as libcurl asks
+ * for.
  *
  * All of it but ftp_peer_...() runs in its threads: no ck_assert there.
  */

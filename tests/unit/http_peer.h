@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The other end for tests of transfers: a server of HTTP in a thread of its own that answers, byte by byte, as the test says, so that
- * it can break every rule.  One connection at a time, as the client under test has one.
+ * The other end for tests of transfers: a server of HTTP in a thread of its own that answers, byte
+ * by byte, as the test says, so that it can break every rule.  One connection at a time, as the
+ * client under test has one.
  *
  * What it answers with runs in its thread: no ck_assert there.
  */

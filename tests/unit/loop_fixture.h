@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * For the tests of the adapters: a main loop that runs until something is so, what was logged, and a private bus.
+ * For the tests of the adapters: a main loop that runs until something is so, what was logged, and
+ * a private bus.
  */
 #pragma once
 
@@ -113,7 +114,8 @@ static inline void private_bus_kill(PrivateBus *bus)
     g_unlink(socket);
 }
 
-/* Becomes the system bus of this process.  Session type, so that it starts the services of its folder by itself. */
+/* Becomes the system bus of this process.  Session type, so that it starts the services of its
+ * folder by itself. */
 static inline void private_bus_setup(PrivateBus *bus)
 {
     g_autofree char *config = NULL, *text = NULL, *address = NULL;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A scripted stand-in for RAUC on a private bus, for what the real one cannot be made to do at a chosen moment: answer
- * late or not at all, lie in its properties, send other types than it should, vanish between two messages.  What the real
- * one does is tested with the real one, in tests/component.
+ * A scripted stand-in for RAUC on a private bus, for what the real one cannot be made to do at a
+ * chosen moment: answer late or not at all, lie in its properties, send other types than it should,
+ * vanish between two messages.  What the real one does is tested with the real one, in
+ * tests/component.
  */
 #pragma once
 

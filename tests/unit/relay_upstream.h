@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The two ends of a relay under test: the server that it fetches from, in threads of its own, which can be made to fail in many
- * ways; and a client that asks as RAUC does, in the test's own main loop.
+ * The two ends of a relay under test: the server that it fetches from, in threads of its own, which
+ * can be made to fail in many ways; and a client that asks as RAUC does, in the test's own main
+ * loop.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What RAUC shows of an A/B device with a rescue system: rootfs.0 (A) is the old slot, rootfs.1 (B) the one that is written.
+ * What RAUC shows of an A/B device with a rescue system: rootfs.0 (A) is the old slot, rootfs.1 (B)
+ * the one that is written.
  */
 #pragma once
 

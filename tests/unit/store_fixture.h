@@ -63,7 +63,8 @@ static void teardown(void)
     g_clear_pointer(&path, g_free);
 }
 
-/* For tests that open and write files a thousand times: the syncs of a real disk would take most of the time. */
+/* For tests that open and write files a thousand times: the syncs of a real disk would take most of
+ * the time. */
 static G_GNUC_UNUSED void use_memory_disk(void)
 {
     if (g_access("/dev/shm", W_OK) == 0)
@@ -110,8 +111,9 @@ static G_GNUC_UNUSED Store *open_store(StoreOrigin expected)
     return store;
 }
 
-/* Runs SQL behind the store's back, with the checks of the schema off, in the file `<path><suffix>`.  What the store wrote
- * last is in the file itself afterwards, unless the store is open. */
+/* Runs SQL behind the store's back, with the checks of the schema off, in the file
+ * `<path><suffix>`.  What the store wrote last is in the file itself afterwards, unless the store
+ * is open. */
 static G_GNUC_UNUSED void raw(const char *suffix, const char *sql)
 {
     g_autofree char *name = g_strconcat(path, suffix, NULL);
@@ -152,7 +154,8 @@ static G_GNUC_UNUSED void expect_value(const char *suffix, const char *sql, cons
 #define REPLACE_SCHEMA                                                                             \
     "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = %s%s%s WHERE name = '%s'"
 
-/* UPDATE `table` with values that its schema refuses in every way: through a looser schema, put away again. */
+/* UPDATE `table` with values that its schema refuses in every way: through a looser schema, put
+ * away again. */
 static G_GNUC_UNUSED void damage(const char *table, const char *loose, const char *set)
 {
     g_autofree char *query =

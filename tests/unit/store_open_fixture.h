@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* For the tests of opening: stores with a table of migrations of the test's own, and a value to know them by. */
+/* For the tests of opening: stores with a table of migrations of the test's own, and a value to
+ * know them by. */
 #pragma once
 
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An accepted Reset, in virtual time on a real store.  The job, the gate and the reboot are fakes, put in place at link time: the
- * real reboot always comes.
+ * An accepted Reset, in virtual time on a real store.  The job, the gate and the reboot are fakes,
+ * put in place at link time: the real reboot always comes.
  */
 #include "loop_fixture.h"
 #include "store_fixture.h"

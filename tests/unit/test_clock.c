@@ -183,7 +183,8 @@ START_TEST(the_kernels_timers)
 }
 END_TEST
 
-/* Two long timers that were not set at the same moment come in one wake-up, and not before their time. */
+/* Two long timers that were not set at the same moment come in one wake-up, and not before their
+ * time. */
 START_TEST(long_timers_wake_together)
 {
     g_autoptr(Clock) clock = clock_new();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which lines of a log are in the window: what is a stamp, and both edges across files and a clock that jumps. */
+/* Which lines of a log are in the window: what is a stamp, and both edges across files and a clock
+ * that jumps. */
 #include "loop_fixture.h"
 
 #include "src/adapter/collector/stamp.h"

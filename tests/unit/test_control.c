@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The control interface and its client on a private bus: property, methods, errors, inhibitors, a bus that comes and goes, and
- * the bus policy.  The client waits for its answers, so it runs in a thread of its own.
+ * The control interface and its client on a private bus: property, methods, errors, inhibitors, a
+ * bus that comes and goes, and the bus policy.  The client waits for its answers, so it runs in a
+ * thread of its own.
  */
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The diagnostics behaviour in virtual time, on a store that may say no.  Collecting child and upload are fakes, put in at link
- * time: neither can be made to end at a moment of the test's choice.  The real ones: tests/component/test_diagnostics.py.
+ * The diagnostics behaviour in virtual time, on a store that may say no.  Collecting child and
+ * upload are fakes, put in at link time: neither can be made to end at a moment of the test's
+ * choice.  The real ones: tests/component/test_diagnostics.py.
  */
 #include "store_fixture.h"
 
@@ -353,7 +354,8 @@ END_TEST
 
 /* --- The window --- */
 
-/* Logs are stamped by the system clock, also by one that is wrong, and also when the CSMS is not there any more. */
+/* Logs are stamped by the system clock, also by one that is wrong, and also when the CSMS is not
+ * there any more. */
 START_TEST(window_by_the_system_clock)
 {
     DiagnosticsRequest it = {"ftp://h/", WALL_MS - HOUR, WALL_MS, 1, 1};

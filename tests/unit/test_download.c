@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Downloads over broken links, restarts, reboots and full disks, against a server of the test's own. */
+/* Downloads over broken links, restarts, reboots and full disks, against a server of the test's
+ * own. */
 #include "loop_fixture.h"
 
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The firmware behaviour over boots: what it marks and when, what it does when RAUC refuses, and a reboot that does not come.
+ * The firmware behaviour over boots: what it marks and when, what it does when RAUC refuses, and a
+ * reboot that does not come.
  */
 #include "firmware_stages.h"
 
@@ -240,7 +241,8 @@ START_TEST(boot_mark_refused)
 }
 END_TEST
 
-/* Mark good is on its way when a person cancels: its answer is not taken for one to the marks that follow. */
+/* Mark good is on its way when a person cancels: its answer is not taken for one to the marks that
+ * follow. */
 START_TEST(cancel_while_marking_good)
 {
     g_autoptr(World) world = confirming();

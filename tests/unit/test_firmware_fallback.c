@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Somebody else's install beside a job: into the slot that it may have to go back to, so that the new one, which it may have marked
- * bad, is all that boots.
+ * Somebody else's install beside a job: into the slot that it may have to go back to, so that the
+ * new one, which it may have marked bad, is all that boots.
  */
 #include "firmware_stages.h"
 
-/* Given up, and the reboot is held: the mark that would leave no slot good beside somebody's install is held with it. */
+/* Given up, and the reboot is held: the mark that would leave no slot good beside somebody's
+ * install is held with it. */
 static World *rolling_back(void)
 {
     World *world = confirming();
@@ -18,7 +19,8 @@ static World *rolling_back(void)
     return world;
 }
 
-/* What RAUC shows of a slot that it could not write; 1.8 knows no more of it than the loader does. */
+/* What RAUC shows of a slot that it could not write; 1.8 knows no more of it than the loader
+ * does. */
 static const char *const SPOILT[] = {"failed", "pending", "ok"};
 
 static void spoil_old(World *world, const char *status)
@@ -89,7 +91,8 @@ START_TEST(leave_waits_for_rauc)
 }
 END_TEST
 
-/* Whether the other install has left a slot to go back to takes RAUC long to tell, after leave was given: it is asked for again. */
+/* Whether the other install has left a slot to go back to takes RAUC long to tell, after leave was
+ * given: it is asked for again. */
 START_TEST(leave_is_for_now)
 {
     g_autoptr(World) world = rolling_back();
@@ -113,7 +116,8 @@ START_TEST(leave_is_for_now)
 }
 END_TEST
 
-/* RAUC goes for good before the mark, and the job has had its reboots for want of RAUC: the loader is pointed back. */
+/* RAUC goes for good before the mark, and the job has had its reboots for want of RAUC: the loader
+ * is pointed back. */
 START_TEST(no_mark_without_rauc)
 {
     g_autoptr(World) world = rebooting();
@@ -212,7 +216,8 @@ START_TEST(spoilt_before_the_verdict)
 }
 END_TEST
 
-/* RAUC refuses a mark since it is about to be busy; what is left of the marks waits for its word. */
+/* RAUC refuses a mark since it is about to be busy; what is left of the marks waits for its
+ * word. */
 START_TEST(spoilt_between_the_marks)
 {
     g_autoptr(World) world = confirming();
@@ -292,7 +297,8 @@ START_TEST(whole_after_all)
 }
 END_TEST
 
-/* RAUC is there and does not tell its slots: the slot that runs is the one that is known to boot. */
+/* RAUC is there and does not tell its slots: the slot that runs is the one that is known to
+ * boot. */
 START_TEST(not_told)
 {
     g_autoptr(World) world = rolling_back();

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Somebody else's install in place of the job's own, which has failed or was cut off: what boots then is not the job's.
+ * Somebody else's install in place of the job's own, which has failed or was cut off: what boots
+ * then is not the job's.
  */
 #include "firmware_stages.h"
 
-/* The job's own install failed, and RAUC did not tell its slots: what somebody else installs then is not the job's. */
+/* The job's own install failed, and RAUC did not tell its slots: what somebody else installs then
+ * is not the job's. */
 START_TEST(outrun)
 {
     g_autoptr(World) world = installing(0);
@@ -175,7 +177,8 @@ START_TEST(overwritten_while_the_store_is_away)
 }
 END_TEST
 
-/* Its first was cut off as well, and its second is whole at an earlier time: the clock begins anew at each boot. */
+/* Its first was cut off as well, and its second is whole at an earlier time: the clock begins anew
+ * at each boot. */
 START_TEST(overwritten_in_the_past)
 {
     g_autoptr(World) world = cut_off(OLD);
@@ -190,7 +193,8 @@ START_TEST(overwritten_in_the_past)
 }
 END_TEST
 
-/* The job's own is whole; what somebody else tried is refused, and no process is there that has heard both. */
+/* The job's own is whole; what somebody else tried is refused, and no process is there that has
+ * heard both. */
 START_TEST(refused_and_forgotten)
 {
     g_autoptr(World) world = cut_off(_i == 1 ? RESCUE : OLD);

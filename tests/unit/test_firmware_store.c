@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The firmware behaviour on a store that says no: nothing is lost, and nothing is done that was not kept.
+ * The firmware behaviour on a store that says no: nothing is lost, and nothing is done that was not
+ * kept.
  */
 #include "firmware_stages.h"
 
@@ -62,7 +63,8 @@ static World *installing_twice(void)
     return installing(1);
 }
 
-/* Each step is refused first, with all that follows from it, and taken when the store works again. */
+/* Each step is refused first, with all that follows from it, and taken when the store works
+ * again. */
 START_TEST(store_refuses_a_step)
 {
     static const struct {
@@ -140,7 +142,8 @@ START_TEST(store_refuses_a_request)
 }
 END_TEST
 
-/* RAUC tells of its slots while the disk syncs: it is asked before the step is kept, and even when it is not. */
+/* RAUC tells of its slots while the disk syncs: it is asked before the step is kept, and even when
+ * it is not. */
 START_TEST(rauc_is_asked_before_a_step_is_kept)
 {
     g_autoptr(World) world = started();

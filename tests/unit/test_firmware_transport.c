@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How a job gets its bundle: which way is taken, what each of its failures leads to, what is kept over a restart. */
+/* How a job gets its bundle: which way is taken, what each of its failures leads to, what is kept
+ * over a restart. */
 #include "firmware_world.h"
 
 #define RELAY_URL "http://127.0.0.1:40000/secret/bundle.raucb"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The firmware behaviour over hours: installs that hang, dates without a clock, a RAUC that is silent.
+ * The firmware behaviour over hours: installs that hang, dates without a clock, a RAUC that is
+ * silent.
  */
 #include "firmware_stages.h"
 
@@ -138,7 +139,8 @@ START_TEST(cancelled_while_called)
 }
 END_TEST
 
-/* Cancelled, and the agent died before RAUC was restarted: a RAUC that hangs does not hold the end up for ever. */
+/* Cancelled, and the agent died before RAUC was restarted: a RAUC that hangs does not hold the end
+ * up for ever. */
 START_TEST(hangs_while_undoing)
 {
     g_autoptr(World) world = installing_downloaded();
@@ -442,7 +444,8 @@ START_TEST(silent_after_interruptions)
 }
 END_TEST
 
-/* The power went when RAUC had activated the slot and before it said so: it is `installing` that is silent then. */
+/* The power went when RAUC had activated the slot and before it said so: it is `installing` that is
+ * silent then. */
 START_TEST(silent_with_no_interruption_left)
 {
     g_autoptr(World) world = installing(0);
@@ -505,7 +508,8 @@ START_TEST(silent_before_the_install)
 }
 END_TEST
 
-/* The slot that runs is all that boots while the other one is written, healthy or not: its attempts are filled up first. */
+/* The slot that runs is all that boots while the other one is written, healthy or not: its attempts
+ * are filled up first. */
 START_TEST(never_healthy)
 {
     g_autoptr(World) world = started();

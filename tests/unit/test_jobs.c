@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Jobs and their history: every field there and back, the rules of the table, damaged rows, pruning. */
+/* Jobs and their history: every field there and back, the rules of the table, damaged rows,
+ * pruning. */
 #include "store_fixture.h"
 
 static JobSlotRecord slot_record(const char *prefix, gint64 count)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The test certificates of certs/make-test-pki.sh: in $TEST_PKI when that is set, else made anew for this program.
+ * The test certificates of certs/make-test-pki.sh: in $TEST_PKI when that is set, else made anew
+ * for this program.
  */
 #pragma once
 

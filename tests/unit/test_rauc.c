@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The RAUC adapter's presence, installs and calls in the moments that cannot be had from the real RAUC at will (rauc_peer.h
- * says why there is a stand-in at all).
+ * The RAUC adapter's presence, installs and calls in the moments that cannot be had from the real
+ * RAUC at will (rauc_peer.h says why there is a stand-in at all).
  */
 #include "rauc_peer.h"
 
@@ -150,7 +150,8 @@ START_TEST(busy_at_start)
 }
 END_TEST
 
-/* What happens between the subscription and the answer to GetAll: an end, a beginning whose Operation lies since. */
+/* What happens between the subscription and the answer to GetAll: an end, a beginning whose
+ * Operation lies since. */
 START_TEST(changes_while_the_state_is_read)
 {
     Peer *peer = peer_start();
@@ -297,7 +298,8 @@ START_TEST(silent_rauc)
     expect("absent query:gone ");
     rauc_mark(rauc, "good", "booted", on_done, (gpointer) "mark");
     expect("mark:gone ");
-    /* GetAll goes unanswered several times; then it says that RAUC is idle, which is known to be no proof */
+    /* GetAll goes unanswered several times; then it says that RAUC is idle, which is known to be no
+     * proof */
     run_until(peer->held->len >= 4);
     peer->hold = NULL;
     expect("busy ");
@@ -373,7 +375,8 @@ START_TEST(a_failed_install)
 }
 END_TEST
 
-/* The trap: a refused second InstallBundle sets Operation to idle while the first install runs on. */
+/* The trap: a refused second InstallBundle sets Operation to idle while the first install runs
+ * on. */
 START_TEST(operation_lies)
 {
     Peer *peer = start_idle(&patient);
@@ -440,7 +443,8 @@ START_TEST(an_install_that_is_refused)
 }
 END_TEST
 
-/* Somebody else's install ends between our InstallBundle and its answer: it is not the end of ours. */
+/* Somebody else's install ends between our InstallBundle and its answer: it is not the end of
+ * ours. */
 START_TEST(a_foreign_end_before_our_beginning)
 {
     Peer *peer = start_idle(&patient);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What RAUC's texts come to: every cause that was measured, in the words of 1.8 and of the streaming versions. */
+/* What RAUC's texts come to: every cause that was measured, in the words of 1.8 and of the
+ * streaming versions. */
 #include "loop_fixture.h"
 
 #include "src/adapter/rauc_internal.h"

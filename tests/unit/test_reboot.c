@@ -2,8 +2,8 @@
 /*
  * The gate before a reboot: what it waits for, for how long, and how often logind is asked.
  *
- * FAKED AT LINK TIME: src/adapter/systemd.c's question to logind, whose answers the tests give themselves, at the moment that
- * they want; it has a test of its own (test_systemd.c).
+ * FAKED AT LINK TIME: src/adapter/systemd.c's question to logind, whose answers the tests give
+ * themselves, at the moment that they want; it has a test of its own (test_systemd.c).
  */
 #include "loop_fixture.h"
 
@@ -186,7 +186,8 @@ START_TEST(what_comes_while_logind_is_asked)
 }
 END_TEST
 
-/* Held without a gap: by one of ours, then by one of logind's that was taken before ours was given back. */
+/* Held without a gap: by one of ours, then by one of logind's that was taken before ours was given
+ * back. */
 START_TEST(asked_ahead_of_another_holder)
 {
     reboot_set_inhibitors(gate, "a transaction");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The relay between a client that asks as RAUC does and a server that fails as servers do.  The contract is what RAUC was measured
- * to need: whole 206 answers, requests held over an outage, 204 to everything as the end.
+ * The relay between a client that asks as RAUC does and a server that fails as servers do.  The
+ * contract is what RAUC was measured to need: whole 206 answers, requests held over an outage, 204
+ * to everything as the end.
  */
 #include "relay_upstream.h"
 
@@ -319,7 +320,8 @@ static void pass_until_retries(guint more)
 
 #define LONG_BYTES ((gint64)512 << 10)
 
-/* Much of a long fetch is there, and the request of a connection that the main loop looks at after it: they have had one turn. */
+/* Much of a long fetch is there, and the request of a connection that the main loop looks at after
+ * it: they have had one turn. */
 static void begin_a_long_fetch(void)
 {
     RelayState state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The relay's buffer against a model: what is in it is right, it is never larger than it may be, what is pinned stays. */
+/* The relay's buffer against a model: what is in it is right, it is never larger than it may be,
+ * what is pinned stays. */
 #include "loop_fixture.h"
 
 #include "src/adapter/relay/relay_cache.h"
@@ -145,7 +146,8 @@ START_TEST(kept_and_pinned_stay)
 }
 END_TEST
 
-/* Random ranges, some broken off, some pinned: the buffer agrees with the file, and with its bound. */
+/* Random ranges, some broken off, some pinned: the buffer agrees with the file, and with its
+ * bound. */
 START_TEST(random_against_the_file)
 {
     for (guint32 seed = 0; seed < 20; seed++) {

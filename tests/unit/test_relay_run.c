@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The relay before a server without ranges, which is FTP here: a row of reads is one request to the end of the file, held while
- * nobody reads and taken up again when it is lost, and given up for a real jump.
+ * The relay before a server without ranges, which is FTP here: a row of reads is one request to the
+ * end of the file, held while nobody reads and taken up again when it is lost, and given up for a
+ * real jump.
  */
 #include "relay_upstream.h"
 

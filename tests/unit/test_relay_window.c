@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which ranges the relay fetches, for what RAUC was seen to read: the pattern of a full install and of an adaptive one, and
- * patterns that nobody reads.  The fetching is simulated; the cache is the real one.
+ * Which ranges the relay fetches, for what RAUC was seen to read: the pattern of a full install and
+ * of an adaptive one, and patterns that nobody reads.  The fetching is simulated; the cache is the
+ * real one.
  */
 #include "loop_fixture.h"
 
@@ -108,7 +109,8 @@ static void read_one(gint64 offset, gint64 length)
     read_all(&range, 1);
 }
 
-/* What RAUC 1.13 was seen to read before the copying begins: signature, squashfs's head, half of the verity tree. */
+/* What RAUC 1.13 was seen to read before the copying begins: signature, squashfs's head, half of
+ * the verity tree. */
 static void read_beginning(gint64 tree)
 {
     const RelayRange half_tree[] = {

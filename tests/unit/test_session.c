@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The session with the CSMS in virtual time: what goes out when, and what happens to it when nobody answers.
+ * The session with the CSMS in virtual time: what goes out when, and what happens to it when nobody
+ * answers.
  */
 #include <jansson.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The settings: every key with good and bad values, the lines that tell of problems, fragments, hostile files. */
+/* The settings: every key with good and bad values, the lines that tell of problems, fragments,
+ * hostile files. */
 #include "agent/settings.h"
 
 #include <check.h>
@@ -58,8 +59,8 @@ static void put(const char *name, const char *text)
     ck_assert(g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
 }
 
-/* Loads agent.conf.  `*ret_text` gets the problems, one a line, warnings with "W " and unknown keys with "U " in front, names of
- * files without the directory. */
+/* Loads agent.conf.  `*ret_text` gets the problems, one a line, warnings with "W " and unknown keys
+ * with "U " in front, names of files without the directory. */
 static Settings *load(char **ret_text)
 {
     g_autoptr(GPtrArray) problems = NULL;
@@ -172,7 +173,8 @@ END_TEST
     "csms.authorization-key-file)"
 #define QUERY_IN_URL "has a query or a fragment (the identity is appended to the path)"
 
-/* A value of a key, read on its own.  problem NULL: it is good and the field holds `number` or, for strings, the value. */
+/* A value of a key, read on its own.  problem NULL: it is good and the field holds `number` or, for
+ * strings, the value. */
 static const struct {
     const char *name, *value, *problem;
     gint64 number;

@@ -146,7 +146,8 @@ START_TEST(folders_that_are_not_safe)
 }
 END_TEST
 
-/* Whatever was put there in the place of a partial file: it is neither read, written to, followed nor waited for. */
+/* Whatever was put there in the place of a partial file: it is neither read, written to, followed
+ * nor waited for. */
 START_TEST(planted_files)
 {
     g_autoptr(Spool) spool = open_spool();

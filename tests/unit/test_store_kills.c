@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The store of an agent that is killed: at any time, in a transaction, at every system call of an opening. */
+/* The store of an agent that is killed: at any time, in a transaction, at every system call of an
+ * opening. */
 #include "store_fixture.h"
 
 #include <linux/filter.h>
@@ -145,8 +146,8 @@ static gboolean stop_at_file_calls(void)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* Runs `work` in a child and kills it when it is about to make its `nth` call that changes files (from 0).
- * TRUE when it was done before that. */
+/* Runs `work` in a child and kills it when it is about to make its `nth` call that changes files
+ * (from 0).  TRUE when it was done before that. */
 static gboolean killed_at(int nth, void (*work)(void), gboolean *ret_can_trace)
 {
     const long options = PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL;
@@ -232,7 +233,8 @@ static void make_corrupt(void)
     write_file(log, "garbage", 7); /* the whole log would mend it */
 }
 
-/* The old agent finds its job, or none where none was; whatever was interrupted, it has a store on disk. */
+/* The old agent finds its job, or none where none was; whatever was interrupted, it has a store on
+ * disk. */
 static void expect_job(int jobs)
 {
     GError *error = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Agents of two versions at one store: migration, rollback to the older agent, its copy, migrations that fail. */
+/* Agents of two versions at one store: migration, rollback to the older agent, its copy, migrations
+ * that fail. */
 #include "store_open_fixture.h"
 
 /* The present schema with one that a later version may bring. */
@@ -12,7 +13,8 @@ static void later_migrations(StoreMigration migrations[2], const char *sql)
 
 #define ADD_TABLE "CREATE TABLE extra (x INTEGER) STRICT;"
 
-/* An older agent's store, the newer agent, the older one again after a rollback, the newer one once more. */
+/* An older agent's store, the newer agent, the older one again after a rollback, the newer one once
+ * more. */
 START_TEST(old_new_old_new)
 {
     GError *error = NULL;
@@ -55,7 +57,8 @@ START_TEST(old_new_old_new)
 }
 END_TEST
 
-/* The newer agent was cut off: its last commits are in the log, another connection keeps that from being emptied. */
+/* The newer agent was cut off: its last commits are in the log, another connection keeps that from
+ * being emptied. */
 START_TEST(newer_store_with_its_log)
 {
     StoreMigration migrations[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The service side of systemd.  The service manager is a socket, logind a few lines on a private bus: neither can be asked
- * for these answers on a machine that runs tests.
+ * The service side of systemd.  The service manager is a socket, logind a few lines on a private
+ * bus: neither can be asked for these answers on a machine that runs tests.
  */
 #include <sys/socket.h>
 #include <sys/un.h>

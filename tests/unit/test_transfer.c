@@ -234,7 +234,8 @@ START_TEST(known_by_weak_comparison)
                   "Content-Length: 3\r\n\r\n234");
     run(begin(2, 3, &known_file));
     expect_text("234");
-    /* what a server does not tell is no difference; a whole is as good as a part from 0 to the end */
+    /* what a server does not tell is no difference; a whole is as good as a part from 0 to the
+     * end */
     http_peer_say(&peer, PEER_KEEP, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789");
     run(begin(0, -1, &known_file));
     expect_text("0123456789");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Transfers that are held back: for how long, for whom they give way, and that no byte is lost or comes too early. */
+/* Transfers that are held back: for how long, for whom they give way, and that no byte is lost or
+ * comes too early. */
 #include "transfer_fixture.h"
 
 #define BODY_BYTES 300000 /* more than libcurl reads at once */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Uploads against a server of HTTP that breaks the rules: what is asked, one at a time, which answers count, and words for
- * the others.  The other schemes are tried with real servers, in tests/component/test_uploads.py.
+ * Uploads against a server of HTTP that breaks the rules: what is asked, one at a time, which
+ * answers count, and words for the others.  The other schemes are tried with real servers, in
+ * tests/component/test_uploads.py.
  */
 #include "adapter/upload.h"
 #include "transfer_fixture.h"

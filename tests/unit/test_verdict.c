@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The verdict table: what the agent concludes from what RAUC shows, from the boot id and from the job's row.
+ * The verdict table: what the agent concludes from what RAUC shows, from the boot id and from the
+ * job's row.
  *
  * The job of all cases wrote rootfs.1 from rootfs.0; a row of a table names only what it is about.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tests of the pure parts of the WebSocket client: request path, Basic auth, back-off, URL, text from the peer, fragments.
+ * Tests of the pure parts of the WebSocket client: request path, Basic auth, back-off, URL, text
+ * from the peer, fragments.
  */
 #include <check.h>
 #include <string.h>

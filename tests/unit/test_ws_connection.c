@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tests of the WebSocket client against servers that break the rules: one test for each pitfall of libwebsockets and for each rule
- * of a connection.  Time stands still (a virtual clock) but for libwebsockets' own timers.
+ * Tests of the WebSocket client against servers that break the rules: one test for each pitfall of
+ * libwebsockets and for each rule of a connection.  Time stands still (a virtual clock) but for
+ * libwebsockets' own timers.
  */
 #include <stdlib.h>
 
@@ -379,7 +380,8 @@ END_TEST
 
 START_TEST(back_off_follows_the_table)
 {
-    /* With a known seed every delay is known; a connection resets the row only when it lived WS_STABLE_MS. */
+    /* With a known seed every delay is known; a connection resets the row only when it lived
+     * WS_STABLE_MS. */
     Peer peer = {0};
     Rig rig = {0};
     GRand *random = g_rand_new_with_seed(42);

@@ -475,7 +475,8 @@ START_TEST(ping_interval_changes_live)
 }
 END_TEST
 
-/* Takes a first ping, does not answer it, and sees whether anything else comes in the time of several pings. */
+/* Takes a first ping, does not answer it, and sees whether anything else comes in the time of
+ * several pings. */
 static void stop_after_ping(Peer *peer)
 {
     struct timeval patience = {.tv_sec = 5};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tests of names and routes that do not work, in a network of their own: a resolver that never answers must not hold up the main
- * loop.  Needs root (namespaces); without it there is nothing to run.
+ * Tests of names and routes that do not work, in a network of their own: a resolver that never
+ * answers must not hold up the main loop.  Needs root (namespaces); without it there is nothing to
+ * run.
  */
 #include <glib-unix.h>
 #include <glib/gstdio.h>

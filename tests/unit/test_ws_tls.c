@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tests of wss:// and of the TLS settings: whom the client trusts, when, and what it says when it does not.
+ * Tests of wss:// and of the TLS settings: whom the client trusts, when, and what it says when it
+ * does not.
  */
 #include "test_pki.h"
 #include "ws_peer.h"

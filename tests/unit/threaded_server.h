@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A server on loopback for the other ends of unit tests: a thread that accepts, and one for each connection.  What is open can be
- * cut at any time.
+ * A server on loopback for the other ends of unit tests: a thread that accepts, and one for each
+ * connection.  What is open can be cut at any time.
  *
  * serve() runs in the connection's thread: no ck_assert there.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A relay and a download that do nothing by themselves, in the place of the adapters at link time: what
- * the firmware behaviour makes of their answers is tested with them, the real ones elsewhere.
+ * A relay and a download that do nothing by themselves, in the place of the adapters at link time:
+ * what the firmware behaviour makes of their answers is tested with them, the real ones elsewhere.
  */
 #pragma once
 

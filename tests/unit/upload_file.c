@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sends one file as the agent would, for the tests with real servers (tests/component/test_uploads.py):
+ * Sends one file as the agent would, for the tests with real servers
+ * (tests/component/test_uploads.py):
  *
  *     upload_file [OPTION ...] URL PATH
  *
- * Prints what became of it: `sent`, or the number of the TransferError and its words; in front of that, with
- * --progress, each 10 ms the bytes that were sent, where that has changed; and last, the longest time in ms that
- * the main loop did not turn.
+ * Prints what became of it: `sent`, or the number of the TransferError and its words; in front of
+ * that, with --progress, each 10 ms the bytes that were sent, where that has changed; and last, the
+ * longest time in ms that the main loop did not turn.
  */
 #include <glib.h>
 #include <signal.h>

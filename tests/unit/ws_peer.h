@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The other end for tests of the WebSocket client: a server in a thread of its own that follows a script, byte by byte, so that it can
- * break every rule; and a recorder of what the client tells.
+ * The other end for tests of the WebSocket client: a server in a thread of its own that follows a
+ * script, byte by byte, so that it can break every rule; and a recorder of what the client tells.
  *
- * A script must not use ck_assert (it is not in the test's thread): it notes what it saw in the Peer, and the test asserts
- * after peer_join().
+ * A script must not use ck_assert (it is not in the test's thread): it notes what it saw in the
+ * Peer, and the test asserts after peer_join().
  */
 #pragma once
 
@@ -481,7 +481,8 @@ static inline gboolean deadline_passed(gpointer user_data)
     return G_SOURCE_CONTINUE;
 }
 
-/* Turns the main loop of the Rig `rig` until `condition`; fails at the deadline.  Time stands still. */
+/* Turns the main loop of the Rig `rig` until `condition`; fails at the deadline.  Time stands
+ * still. */
 #define WAIT(condition)                                                                            \
     do {                                                                                           \
         gboolean too_late = FALSE;                                                                 \

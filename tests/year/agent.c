@@ -2,9 +2,10 @@
 /*
  * The agent's process: how it is made, and how it dies.
  *
- * It may die at every boundary: wherever it turns to the world (a status sent, RAUC called, a reboot asked for, a part told that
- * something was committed).  What the store's files hold at that moment is kept; the process only unwinds then, nothing that it still
- * does happens, and the files are put back before the next one starts.
+ * It may die at every boundary: wherever it turns to the world (a status sent, RAUC called, a
+ * reboot asked for, a part told that something was committed).  What the store's files hold at that
+ * moment is kept; the process only unwinds then, nothing that it still does happens, and the files
+ * are put back before the next one starts.
  */
 #include "world.h"
 
@@ -17,7 +18,7 @@ gboolean agent_lives(const World *world)
     return world->agent && !world->agent->dead;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ dying */
+/* ---------------------------------------------------------------------------------------- dying */
 
 void agent_kill(World *world)
 {
@@ -119,7 +120,7 @@ void agent_stop(World *world)
     free_parts(leave(world));
 }
 
-/* -------------------------------------------------------------------------------------------------------------- making it */
+/* ------------------------------------------------------------------------------------ making it */
 
 static void open_store(World *world)
 {

@@ -18,9 +18,10 @@
 /* ASan's own allocator; absent without it. */
 extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
-/* -------------------------------------------------------------------------------------------------------- is it quiet? */
+/* --------------------------------------------------------------------------------- is it quiet? */
 
-/* Firmware that is sick and runs without a job (somebody installed it by hand) is a technician's business. */
+/* Firmware that is sick and runs without a job (somebody installed it by hand) is a technician's
+ * business. */
 static void repair(World *world)
 {
     Slot *slot = &world->device.slots[world->device.booted];
@@ -78,7 +79,7 @@ char *checkpoint_lacks(World *world)
     return agent_lacks(world);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the store */
+/* ------------------------------------------------------------------------------------ the store */
 
 static gint64 number(sqlite3 *db, World *world, const char *sql)
 {
@@ -135,7 +136,7 @@ static gint64 check_folder(World *world)
     return status.st_size;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- measuring */
+/* ------------------------------------------------------------------------------------ measuring */
 
 gboolean checkpoint_sanitized(void)
 {

@@ -11,7 +11,7 @@ gint64 csms_now_ms(const World *world)
     return true_ms(world) + world->csms.offset_ms;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the link */
+/* ------------------------------------------------------------------------------------- the link */
 
 void csms_drop(World *world)
 {
@@ -43,7 +43,8 @@ static gint64 arrives_in(World *world, gint64 *last_at, gint64 delay_ms)
     return *last_at - world->now_ms;
 }
 
-/* A frame of the agent's is on its way.  Which row of the outbox it tells of, only the store knows. */
+/* A frame of the agent's is on its way.  Which row of the outbox it tells of, only the store
+ * knows. */
 void csms_receive(World *world, const char *text)
 {
     gsize size = sizeof(Sent) + strlen(text) + 1;
@@ -78,7 +79,7 @@ void csms_deliver(World *world, char *text, gint64 delay_ms)
           SCOPE_LINK, deliver, text);
 }
 
-/* ------------------------------------------------------------------------------------------------------- its own CALLs */
+/* -------------------------------------------------------------------------------- its own CALLs */
 
 static gboolean can_ask(const World *world)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the CSMS hears of the agent, checked by rules of its own, and how it answers: at once, late, never, or with CALLERROR.
+ * What the CSMS hears of the agent, checked by rules of its own, and how it answers: at once, late,
+ * never, or with CALLERROR.
  */
 #include "world.h"
 
 #include "ocpp/datetime.h"
 
-/* ------------------------------------------------------------------------------------------------------------- checking */
+/* ------------------------------------------------------------------------------------- checking */
 
 static void check_fields(World *world, const char *action, const json_t *payload)
 {
@@ -58,7 +59,7 @@ static void check_allowed(World *world, const char *action, const Sent *sent)
                   told ? told : "nothing");
 }
 
-/* ------------------------------------------------------------------------------------------------------------- answering */
+/* ------------------------------------------------------------------------------------ answering */
 
 static json_t *confirmation(World *world, const char *action)
 {
@@ -148,7 +149,7 @@ void csms_arrives(World *world, const char *text)
         ledger_row_answered(world, row);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- hearing */
+/* -------------------------------------------------------------------------------------- hearing */
 
 static void hear_call(World *world, const json_t *frame, const Sent *sent)
 {

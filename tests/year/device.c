@@ -35,7 +35,8 @@ static void take_out(Device *device, int slot)
     device->left[slot] = 0;
 }
 
-/* As RAUC's U-Boot backend: good refills the attempts, bad takes the slot out of the order, active puts it first. */
+/* As RAUC's U-Boot backend: good refills the attempts, bad takes the slot out of the order, active
+ * puts it first. */
 void device_mark(World *world, const char *state, int slot)
 {
     Device *device = &world->device;
@@ -63,8 +64,9 @@ static gboolean boots(Health health)
     return health != NEVER_BOOTS && health != GARBAGE;
 }
 
-/* What the loader ends up in; images that do not boot use up their attempts, and when none is left all are refilled.  Without an
- * order it has its own, A before B: so RAUC's example of a script for U-Boot. */
+/* What the loader ends up in; images that do not boot use up their attempts, and when none is left
+ * all are refilled.  Without an order it has its own, A before B: so RAUC's example of a script for
+ * U-Boot. */
 static int choose_slot(World *world)
 {
     Device *device = &world->device;

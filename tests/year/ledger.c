@@ -9,7 +9,8 @@
  *   - the loader is switched at most once for a job, and for no job that has ended; nothing is marked good that is sick;
  *   - nothing is fetched before retrieveDate.
  *
- * A job is tainted when somebody else installed while it was under way, or RAUC refused a mark: then its failure excuses more.
+ * A job is tainted when somebody else installed while it was under way, or RAUC refused a mark:
+ * then its failure excuses more.
  */
 #include "world.h"
 
@@ -72,7 +73,7 @@ void ledger_clear(World *world)
     g_queue_clear_full(&world->ledger.open, g_free);
 }
 
-/* -------------------------------------------------------------------------------------------------- how a job ended */
+/* ------------------------------------------------------------------------------ how a job ended */
 
 static void check_installed(World *world, const Entry *entry, const Job *job)
 {
@@ -136,7 +137,7 @@ static void note_end(World *world, Entry *entry, const Job *job)
         check_failed(world, entry, job);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- looking */
+/* -------------------------------------------------------------------------------------- looking */
 
 static Job *load_job(World *world, gint64 id)
 {
@@ -260,7 +261,7 @@ void ledger_taken(World *world, const FirmwareRequest *request, gint64 newest)
         violation(world, "the request for bundle %u was accepted and is lost", bundle);
 }
 
-/* --------------------------------------------------------------------------------------------- what the CSMS hears */
+/* -------------------------------------------------------------------------- what the CSMS hears */
 
 static gboolean follows(const char *last, const char *status)
 {
@@ -292,8 +293,8 @@ static void check_truth(World *world, Entry *entry, const char *status)
         violation(world, "DownloadFailed of an activated job");
 }
 
-/* Dates are judged by the CSMS's clock, as it was last told.  The end of a job that was cancelled before it began is filled up with the
- * statuses before it. */
+/* Dates are judged by the CSMS's clock, as it was last told.  The end of a job that was cancelled
+ * before it began is filled up with the statuses before it. */
 static void check_date(World *world, const Entry *entry)
 {
     if (entry->ended && entry->end == JOB_CANCELLED)
@@ -399,7 +400,7 @@ void ledger_row_answered(World *world, gint64 row)
     world->ledger.answered_row = MAX(world->ledger.answered_row, row);
 }
 
-/* --------------------------------------------------------------------------------------------------- what RAUC does */
+/* ------------------------------------------------------------------------------- what RAUC does */
 
 void ledger_activated(World *world, guint bundle)
 {
@@ -419,8 +420,8 @@ void ledger_marked_good(World *world, const Slot *slot)
         violation(world, "the sick bundle %u is marked good", slot->bundle);
 }
 
-/* A rollback leads to the old slot: at once, not when the attempts of the failed one are used up; but for a RAUC that has not told in
- * this boot which slot that is. */
+/* A rollback leads to the old slot: at once, not when the attempts of the failed one are used up;
+ * but for a RAUC that has not told in this boot which slot that is. */
 void ledger_reboots(World *world)
 {
     const Job *job = firmware_job(world->agent->firmware);
@@ -440,8 +441,8 @@ void ledger_taint(World *world)
         ((Entry *)l->data)->tainted |= !((Entry *)l->data)->ended;
 }
 
-/* RAUC tells of an image that it is whole, not which call has brought it: an agent that was away from before the end of its own
- * one until after somebody else's takes that for its own. */
+/* RAUC tells of an image that it is whole, not which call has brought it: an agent that was away
+ * from before the end of its own one until after somebody else's takes that for its own. */
 void ledger_foreign_install(World *world)
 {
     ledger_taint(world);

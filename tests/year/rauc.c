@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * RAUC's service, as far as the agent can see it, and in place of src/adapter/rauc.c the adapter's functions.  Its order of deeds is
- * RAUC's: target bad, image, status file, primary slot, status file, Completed.
+ * RAUC's service, as far as the agent can see it, and in place of src/adapter/rauc.c the adapter's
+ * functions.  Its order of deeds is RAUC's: target bad, image, status file, primary slot, status
+ * file, Completed.
  */
 #include "world.h"
 
@@ -19,7 +20,7 @@ typedef struct {
     char slot[16];
 } Call;
 
-/* -------------------------------------------------------------------------------------------------------- the service */
+/* ---------------------------------------------------------------------------------- the service */
 
 static RaucPresence presence(const World *world)
 {
@@ -249,7 +250,7 @@ void rauc_stream_lost(World *world)
         after(world, 5 * SECOND, SCOPE_RAUC, look_at_stream, NULL);
 }
 
-/* -------------------------------------------------------------------------------------------------------- the adapter */
+/* ---------------------------------------------------------------------------------- the adapter */
 
 RaucPresence rauc_presence(const Rauc *rauc)
 {
@@ -366,7 +367,8 @@ static void answer(World *world, gpointer data)
 
     if (dies_here(world)) /* before RAUC hears of it */
         return;
-    /* a service that came after the call knows nothing of it; Completed ends a life, too, but not its calls */
+    /* a service that came after the call knows nothing of it; Completed ends a life, too, but not
+     * its calls */
     if (!world->rauc.running || world->agent->rauc.presence == RAUC_ABSENT)
         answer_gone(call);
     else

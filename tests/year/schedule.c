@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The order of what happens: the agent's timers and the world's events, each at its own millisecond.  Random numbers, all from
- * one seed.  The trace that a violation prints.
+ * The order of what happens: the agent's timers and the world's events, each at its own
+ * millisecond.  Random numbers, all from one seed.  The trace that a violation prints.
  */
 #include "world.h"
 
@@ -26,7 +26,7 @@ World *world_here(void)
     return here;
 }
 
-/* ----------------------------------------------------------------------------------------------------- random numbers */
+/* ------------------------------------------------------------------------------- random numbers */
 
 /* splitmix64 */
 guint64 mixed(guint64 number)
@@ -48,7 +48,7 @@ gboolean chance(World *world, guint percent)
     return draw(world, 0, 99) < percent;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the trace */
+/* ------------------------------------------------------------------------------------ the trace */
 
 gint64 true_ms(const World *world)
 {
@@ -131,7 +131,7 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
     return G_LOG_WRITER_HANDLED;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the events */
+/* ----------------------------------------------------------------------------------- the events */
 
 static int compare(gconstpointer a, gconstpointer b, gpointer unused)
 {
@@ -205,7 +205,7 @@ void world_run(World *world, gint64 until_ms)
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the world */
+/* ------------------------------------------------------------------------------------ the world */
 
 static void make_folder(World *world)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bundles and what becomes of them on their way; in place of the adapters' functions: relay, download, commands.
+ * Bundles and what becomes of them on their way; in place of the adapters' functions: relay,
+ * download, commands.
  */
 #include "world.h"
 
@@ -50,7 +51,7 @@ void transfers_end(void)
     door.command = NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- bundles */
+/* -------------------------------------------------------------------------------------- bundles */
 
 /* `percents` add up to at most 100; the rest is the first. */
 static guint choose(guint64 number, const guint *percents, guint n)
@@ -117,7 +118,7 @@ char *bundle_location(World *world, guint number)
                            number);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- relay */
+/* ---------------------------------------------------------------------------------------- relay */
 
 GQuark relay_error_quark(void)
 {
@@ -224,7 +225,7 @@ void relay_moves(World *world, gint64 bytes)
     door.relay->state.last_ms = clock_boottime_ms(world->agent->clock);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- download */
+/* ------------------------------------------------------------------------------------- download */
 
 static gboolean is_current(const Download *download, const guint64 *serial)
 {
@@ -325,7 +326,7 @@ char *download_path(const char *directory, gint64 job)
     return g_strdup_printf("%s/job-%" G_GINT64_FORMAT ".raucb", directory, job);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- commands */
+/* ------------------------------------------------------------------------------------- commands */
 
 static void command_ends(World *world, gpointer data)
 {

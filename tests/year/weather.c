@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What goes wrong, and when.  In a storm each row of the table strikes again and again, after a time drawn around its mean; in a
- * calm nothing goes wrong any more but what was begun, and everything has to come to its end.
+ * What goes wrong, and when.  In a storm each row of the table strikes again and again, after a
+ * time drawn around its mean; in a calm nothing goes wrong any more but what was begun, and
+ * everything has to come to its end.
  */
 #include "world.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The agent's parts, wired as src/agent/agent.c does it; each event is a boundary at which the process may die.  In place of
- * src/adapter/systemd.c: logind.
+ * The agent's parts, wired as src/agent/agent.c does it; each event is a boundary at which the
+ * process may die.  In place of src/adapter/systemd.c: logind.
  */
 #include "world.h"
 
@@ -10,7 +10,7 @@
 #define TIME_KEEP_MS  3600000  /* AGENT_TIME_KEEP_MS */
 #define TIME_AHEAD_MS 86400000 /* AGENT_TIME_AHEAD_MS */
 
-/* ------------------------------------------------------------------------------------------------------------- firmware */
+/* ------------------------------------------------------------------------------------- firmware */
 
 static void on_changed(gpointer user_data)
 {
@@ -118,7 +118,7 @@ static void on_health_passed(gpointer user_data)
         firmware_set_healthy(world->agent->firmware, TRUE);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- reboot */
+/* --------------------------------------------------------------------------------------- reboot */
 
 static void on_reboot_allowed(gpointer user_data)
 {
@@ -164,7 +164,7 @@ void systemd_query_shutdown_inhibitors(GCancellable *cancellable,
     after(world, draw(world, 1, 100), SCOPE_AGENT, logind_answers, NULL);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- session */
+/* -------------------------------------------------------------------------------------- session */
 
 static void keep_csms_time(World *world, gint64 csms_ms)
 {
@@ -312,7 +312,7 @@ void agent_disconnected(World *world)
     after(world, draw(world, 100, 30 * SECOND), SCOPE_AGENT, csms_connect_later, NULL);
 }
 
-/* -------------------------------------------------------------------------------------------------- making the parts */
+/* ----------------------------------------------------------------------------- making the parts */
 
 static void make_firmware(World *world)
 {

@@ -2,9 +2,9 @@
 /*
  * A charger, its CSMS and their bad luck, for a year of virtual time.
  *
- * Real: the store (SQLite in a folder), ocpp/, the session, the firmware job, the health checks, the gate before a reboot, the
- * clock (virtual).  FAKED AT LINK TIME: the RAUC adapter (rauc.c), relay, download and commands (transfers.c), logind
- * (wiring.c), the WebSocket (csms.c).
+ * Real: the store (SQLite in a folder), ocpp/, the session, the firmware job, the health checks,
+ * the gate before a reboot, the clock (virtual).  FAKED AT LINK TIME: the RAUC adapter (rauc.c),
+ * relay, download and commands (transfers.c), logind (wiring.c), the WebSocket (csms.c).
  *
  *   schedule.c    random numbers, the order of what happens, the trace
  *   agent.c       the agent's process: made, killed at a boundary, made anew on the same store

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A year of updates, outages, reboots, crashes and power cuts in virtual time; see world.h for what is real and what is faked at
- * link time.
+ * A year of updates, outages, reboots, crashes and power cuts in virtual time; see world.h for what
+ * is real and what is faked at link time.
  *
  *     SEED=N     the first seed (1); the same seed is the same year
  *     YEARS=N    so many years (1), each with a seed and a process of its own

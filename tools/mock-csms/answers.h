@@ -14,7 +14,8 @@ void answers_free(Answers *answers);
 
 Clock *answers_clock(Answers *answers);
 
-/* list: registration statuses of the next BootNotification.confs, "Pending,Accepted"; the last repeats. */
+/* list: registration statuses of the next BootNotification.confs, "Pending,Accepted"; the last
+ * repeats. */
 gboolean answers_set_boot(Answers *answers, const char *list, GError **error);
 /* Seconds, for BootNotification.conf. */
 void answers_set_interval(Answers *answers, guint seconds);

@@ -25,7 +25,8 @@ static char *http_date(gint64 seconds)
                            rest);
 }
 
-/* The real path of a file in folder, or NULL. realpath() resolves every ".." and every link first. */
+/* The real path of a file in folder, or NULL. realpath() resolves every ".." and every link
+ * first. */
 static char *resolve(const char *folder, const char *name)
 {
     g_autofree char *path = g_build_filename(folder, name, NULL);

@@ -17,7 +17,8 @@ typedef enum {
     RANGE_UNSATISFIABLE,
 } RangeResult;
 
-/* Opens a regular file below folder; a name that leads out of it, also by a symbolic link, is not found. */
+/* Opens a regular file below folder; a name that leads out of it, also by a symbolic link, is not
+ * found. */
 gboolean bundle_open(Bundle *bundle, const char *folder, const char *name);
 void bundle_close(Bundle *bundle);
 

@@ -34,7 +34,8 @@ Call *call_new(Calls *calls, const char *action, json_t *payload)
     return call;
 }
 
-/* What a charge point should take for a CALL: a byte order mark and a type of 2.0 are no reason not to. */
+/* What a charge point should take for a CALL: a byte order mark and a type of 2.0 are no reason not
+ * to. */
 Call *call_new_raw(const char *text, gsize length)
 {
     gsize mark = strlen(BYTE_ORDER_MARK);

@@ -41,7 +41,8 @@ void call_free(Call *call);
 /* [2,id,action,payload] as text. */
 GBytes *call_to_text(const Call *call);
 
-/* Puts a CALL at the end of the queue and takes it over; FALSE with error (and call freed) when full. */
+/* Puts a CALL at the end of the queue and takes it over; FALSE with error (and call freed) when
+ * full. */
 gboolean calls_push(Calls *calls, Call *call, GError **error);
 /* The next CALL to send when none but raw ones is open, else NULL. The caller owns it. */
 Call *calls_next(Calls *calls);

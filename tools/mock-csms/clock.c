@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A clock is an offset to the monotonic one, so that a step of the system's time does not matter. */
+/* A clock is an offset to the monotonic one, so that a step of the system's time does not
+ * matter. */
 #include "clock.h"
 
 #include <gio/gio.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of the CSMS (csms.c, receive.c, send.c, upgrade.c) share; nobody else includes it. */
+/* What the parts of the CSMS (csms.c, receive.c, send.c, upgrade.c) share; nobody else includes
+ * it. */
 #pragma once
 
 #include "calls.h"
@@ -45,7 +46,8 @@ void receive_message(gpointer user, Link *link, const char *data, gsize length, 
 void receive_overflow(gpointer user, Link *link);
 
 /* send.c */
-/* Answers a CALL, and tells the observer of the CALL when the answer is out (at once when it is delayed). */
+/* Answers a CALL, and tells the observer of the CALL when the answer is out (at once when it is
+ * delayed). */
 void send_answer(ChargePoint *charge_point, const Frame *frame, json_t *conf);
 void send_error(ChargePoint *charge_point, const Frame *frame, const char *code,
                 const char *description);

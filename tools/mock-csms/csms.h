@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The mock CSMS itself: judges each frame of each charge point, answers it, and sends what it is told
- * to send. Commands act on the charge point that connected last.
+ * The mock CSMS itself: judges each frame of each charge point, answers it, and sends what it is
+ * told to send. Commands act on the charge point that connected last.
  */
 #pragma once
 
@@ -43,7 +43,8 @@ Server *csms_server(Csms *csms);
 Log *csms_log(Csms *csms);
 
 /* Sends a CALL when a registered charge point is there and no other CALL is open. now: at once,
- * whatever is open, whatever the registration; an error when nobody is connected. Takes payload over. */
+ * whatever is open, whatever the registration; an error when nobody is connected. Takes payload
+ * over. */
 gboolean csms_call(Csms *csms, const char *action, json_t *payload, gboolean now, GError **error);
 /* A DataTransfer CALL whose frame has exactly so many bytes. */
 gboolean csms_call_of_size(Csms *csms, gsize size, gboolean now, GError **error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the mock does wrong on purpose with a request of the charge point: stay silent, answer with a
- * CALLERROR, or cut the connection. For one action, or (silence) for all.
+ * What the mock does wrong on purpose with a request of the charge point: stay silent, answer with
+ * a CALLERROR, or cut the connection. For one action, or (silence) for all.
  */
 #pragma once
 
@@ -25,7 +25,8 @@ void faults_mute(Faults *faults, const char *action, gboolean on);
 void faults_error(Faults *faults, const char *action, const char *code, guint count);
 void faults_drop(Faults *faults, const char *action);
 
-/* What is due for this CALL, counted down. ret_code is set for FAULT_ERROR; free it with g_free(). */
+/* What is due for this CALL, counted down. ret_code is set for FAULT_ERROR; free it with
+ * g_free(). */
 Fault faults_take(Faults *faults, const char *action, char **ret_code);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Faults, faults_free)

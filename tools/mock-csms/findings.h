@@ -3,7 +3,8 @@
  * What is wrong with one frame of the charge point, in plain words.
  *
  * The first finding also decides the CALLERROR code that a CSMS would answer with; a finding
- * without a code (an order that is wrong, but no reason to refuse the frame) leaves the answer alone.
+ * without a code (an order that is wrong, but no reason to refuse the frame) leaves the answer
+ * alone.
  */
 #pragma once
 

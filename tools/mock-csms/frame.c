@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The shape of one frame (J 4.2): [2,id,action,payload], [3,id,payload], [4,id,code,text,details]. */
+/* The shape of one frame (J 4.2): [2,id,action,payload], [3,id,payload],
+ * [4,id,code,text,details]. */
 #include "validate.h"
 
 #include <string.h>
@@ -76,7 +77,8 @@ static void parse_error(Frame *frame, Findings *findings)
         findings_add(findings, NULL, "the CALLERROR details must be an object");
 }
 
-/* Counts brackets outside strings; what is no JSON at all may be counted wrongly, and is refused anyway. */
+/* Counts brackets outside strings; what is no JSON at all may be counted wrongly, and is refused
+ * anyway. */
 static gboolean nests_too_deeply(const char *data, gsize length)
 {
     gboolean in_string = FALSE;

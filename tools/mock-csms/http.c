@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Plain HTTP: GET and HEAD of /bundles/ with ranges, a piece at a time, never a whole file in memory. */
+/* Plain HTTP: GET and HEAD of /bundles/ with ranges, a piece at a time, never a whole file in
+ * memory. */
 #include "server-private.h"
 
 #include <string.h>

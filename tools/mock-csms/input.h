@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where commands come from: standard input, a line at a time as they come, and a script file, in order,
- * with `wait` in between. The two do not wait for each other.
+ * Where commands come from: standard input, a line at a time as they come, and a script file, in
+ * order, with `wait` in between. The two do not wait for each other.
  *
- * `wait WHAT [FIELD=VALUE...] [timeout SECONDS]` looks at everything that came since the last wait was
- * fulfilled: requests (`wait Heartbeat`), answers (`wait Reset.conf status=Accepted`,
- * `wait Reset.error`), `connected`, `disconnected`. A script ends at its first failing line.
+ * `wait WHAT [FIELD=VALUE...] [timeout SECONDS]` looks at everything that came since the last wait
+ * was fulfilled: requests (`wait Heartbeat`), answers (`wait Reset.conf status=Accepted`, `wait
+ * Reset.error`), `connected`, `disconnected`. A script ends at its first failing line.
  */
 #pragma once
 

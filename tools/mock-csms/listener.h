@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The listening socket, kept apart from libwebsockets so that it can be closed, opened again with the
- * same number, and paused.
+ * The listening socket, kept apart from libwebsockets so that it can be closed, opened again with
+ * the same number, and paused.
  */
 #pragma once
 

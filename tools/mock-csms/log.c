@@ -72,6 +72,7 @@ json_t *log_text(const char *text, gssize length)
     if (text == NULL)
         return json_null();
     valid = g_utf8_make_valid(text, length);
-    /* g_utf8_make_valid keeps a NUL byte only when a length was given, and counts it as invalid then. */
+    /* g_utf8_make_valid keeps a NUL byte only when a length was given, and counts it as invalid
+     * then. */
     return json_string(valid);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The mock's log: one JSON object a line, flushed line by line, and for people short lines on stderr.
+ * The mock's log: one JSON object a line, flushed line by line, and for people short lines on
+ * stderr.
  */
 #pragma once
 

@@ -8,9 +8,11 @@
 
 /* Ids are remembered so far back; an older one used again would go unseen. */
 #define IDS_MAX 65536
-/* A trigger without connectorId may be answered once per connector; more than this is no charge point. */
+/* A trigger without connectorId may be answered once per connector; more than this is no charge
+ * point. */
 #define TRIGGER_EVERY_CONNECTOR 64
-/* The charge point's timers start before ours (call timeout) or fire early (interval): allow for it. */
+/* The charge point's timers start before ours (call timeout) or fire early (interval): allow for
+ * it. */
 #define SLACK_DIVISOR     10
 #define INTERVAL_SLACK_US (300 * G_TIME_SPAN_MILLISECOND)
 

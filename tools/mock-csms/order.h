@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What one charge point may send when: the rules that need memory. One object per identity; it lives
- * over reconnects.
+ * What one charge point may send when: the rules that need memory. One object per identity; it
+ * lives over reconnects.
  *
  * - message ids are never used twice, also not after a reconnect (J 4.1.4, as SteVe demands it)
  * - one CALL is open at a time (J 4.1.1)

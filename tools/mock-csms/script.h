@@ -6,8 +6,8 @@
 
 #include "commands.h"
 
-/* Carries out one line (not `wait`, which only a script file has) and logs it. Empty lines and those
- * that begin with # do nothing. FALSE: it failed, as the log says. */
+/* Carries out one line (not `wait`, which only a script file has) and logs it. Empty lines and
+ * those that begin with # do nothing. FALSE: it failed, as the log says. */
 gboolean script_run(CommandContext *context, const char *line);
 
 /* Logs a command that was carried out elsewhere; problem NULL: ok. */

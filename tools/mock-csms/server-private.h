@@ -43,7 +43,8 @@ struct Link {
     Transfer *transfer; /* the bundle being sent over plain HTTP, or NULL */
 };
 
-/* link.c: the WebSocket part of one connection. Results are lws's: 0 go on, -1 end the connection. */
+/* link.c: the WebSocket part of one connection. Results are lws's: 0 go on, -1 end the
+ * connection. */
 Link *link_new(Server *server, struct lws *wsi);
 void link_free(Link *link);
 int link_established(Link *link);

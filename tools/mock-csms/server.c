@@ -49,7 +49,8 @@ static json_t *collect_headers(struct lws *wsi)
     return headers;
 }
 
-/* The whole answer has gone out when the status is not 0: lws wants 1 then, and goes on with HTTP. */
+/* The whole answer has gone out when the status is not 0: lws wants 1 then, and goes on with
+ * HTTP. */
 static int on_upgrade(Link *link, void *in, size_t length)
 {
     g_autofree char *upgrade = http_header(link->wsi, WSI_TOKEN_UPGRADE);
@@ -200,7 +201,8 @@ static const struct lws_protocols protocols[] = {
     {NULL, NULL, 0, 0, 0, NULL, 0},
 };
 
-/* No pings and no idle limit of lws's own: what the mock does on the wire is what it was told to do. */
+/* No pings and no idle limit of lws's own: what the mock does on the wire is what it was told to
+ * do. */
 static const lws_retry_bo_t no_pings;
 
 static void on_accepted(gpointer user, int fd)
@@ -213,7 +215,8 @@ static void on_accepted(gpointer user, int fd)
         close(fd);
         return;
     }
-    /* lws does this for sockets that it accepts itself only; without it an answer may wait 40 ms. */
+    /* lws does this for sockets that it accepts itself only; without it an answer may wait 40
+     * ms. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     wsi = lws_adopt_socket_vhost(server->vhost, fd);
     if (wsi != NULL)
@@ -324,8 +327,8 @@ void server_freeze(Server *server, gboolean on)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         Link *link = key;
 
-        /* Flow control of an HTTP socket that waits to write makes lws spin; a transfer stops by itself in
-         * http_writeable(). */
+        /* Flow control of an HTTP socket that waits to write makes lws spin; a transfer stops by
+         * itself in http_writeable(). */
         if (!on || link->transfer == NULL)
             lws_rx_flow_control(link->wsi, on ? 0 : 1);
         if (!on)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The sockets: one port that speaks HTTP, upgrades to WebSocket, and serves /bundles/. Knows nothing
- * of OCPP but the name of the sub-protocol. Runs in the GLib main loop; every callback comes from it.
+ * The sockets: one port that speaks HTTP, upgrades to WebSocket, and serves /bundles/. Knows
+ * nothing of OCPP but the name of the sub-protocol. Runs in the GLib main loop; every callback
+ * comes from it.
  */
 #pragma once
 
@@ -40,7 +41,8 @@ typedef struct {
     void (*overflow)(gpointer user, Link *link);
     /* A message has been handed to the kernel. */
     void (*written)(gpointer user, Link *link, GBytes *text, guint fragments, gpointer tag);
-    /* by: "charge point", "csms" or "nobody" (the socket just ended; code 1006). Link is gone afterwards. */
+    /* by: "charge point", "csms" or "nobody" (the socket just ended; code 1006). Link is gone
+     * afterwards. */
     void (*disconnected)(gpointer user, Link *link, int code, const char *by);
     /* A plain HTTP request was served. Takes fields over. */
     void (*served)(gpointer user, json_t *fields);
@@ -56,8 +58,8 @@ gboolean server_listen(Server *server, gboolean on, GError **error);
 /* Neither reads nor writes nor accepts any more, but keeps every TCP connection open. */
 void server_freeze(Server *server, gboolean on);
 
-/* Queues one text message, split in so many WebSocket fragments. tag comes back in written() and is freed
- * with free_tag in any case. FALSE: the queue is full or the link is closing. */
+/* Queues one text message, split in so many WebSocket fragments. tag comes back in written() and is
+ * freed with free_tag in any case. FALSE: the queue is full or the link is closing. */
 gboolean link_send(Link *link, GBytes *text, guint fragments, gpointer tag,
                    GDestroyNotify free_tag);
 /* Closing handshake with this code, after what is queued. */

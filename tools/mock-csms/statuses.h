@@ -11,8 +11,9 @@
  *   Uploading -> Uploaded | UploadFailed; Idle only when triggered.
  *
  * The order starts anew with each job: a Downloading in the middle is right when another
- * UpdateFirmware was sent since (Uploading, GetDiagnostics). The same status twice in a row is right only when the first may not
- * have been answered, when it was triggered, or when a newer request asked for it again.
+ * UpdateFirmware was sent since (Uploading, GetDiagnostics). The same status twice in a row is
+ * right only when the first may not have been answered, when it was triggered, or when a newer
+ * request asked for it again.
  */
 #pragma once
 
@@ -39,7 +40,8 @@ void status_order_clear(StatusOrder *order);
 /* The action that it is about. */
 const char *status_order_action(const StatusOrder *order);
 
-/* One status came in. triggered: an accepted trigger for it is open; returns TRUE when it needed that. */
+/* One status came in. triggered: an accepted trigger for it is open; returns TRUE when it needed
+ * that. */
 gboolean status_order_status(StatusOrder *order, const char *id, const char *status,
                              gboolean triggered, Findings *findings);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The strict check of one frame of the charge point against the shape of J 4.2 and the field tables.
- * Order over time (registration, one open CALL, ids, firmware statuses) is order.h's.
+ * The strict check of one frame of the charge point against the shape of J 4.2 and the field
+ * tables.  Order over time (registration, one open CALL, ids, firmware statuses) is order.h's.
  */
 #pragma once
 
@@ -26,14 +26,16 @@ typedef struct {
     gboolean answerable; /* a CALL with a usable id and action */
 } Frame;
 
-/* Parses one WebSocket message and checks the frame's shape. frame is cleared with frame_clear(). */
+/* Parses one WebSocket message and checks the frame's shape. frame is cleared with
+ * frame_clear(). */
 void frame_parse(Frame *frame, const char *data, gsize length, gboolean binary, Findings *findings);
 void frame_clear(Frame *frame);
 
 /* Checks a request of the charge point: known, allowed from it, every field right. */
 void validate_request(const Frame *frame, Findings *findings);
 
-/* Checks the answer (CALLRESULT) to a request of the CSMS; an action unknown to 1.6 needs an object only. */
+/* Checks the answer (CALLRESULT) to a request of the CSMS; an action unknown to 1.6 needs an object
+ * only. */
 void validate_result(const char *action, const json_t *payload, Findings *findings);
 
 /* RFC 3339 with date, time and zone. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What came from the charge point since the last fulfilled wait, and what a wait looks for in it. */
+/* What came from the charge point since the last fulfilled wait, and what a wait looks for in
+ * it. */
 #pragma once
 
 #include <glib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Child processes of the collector: started without a shell, in a process group of their own, which is killed with them
- * at the end, also at a good one.  The output goes to a sink while it comes; the collector waits for it, bounded in time.
+ * Child processes of the collector: started without a shell, in a process group of their own, which
+ * is killed with them at the end, also at a good one.  The output goes to a sink while it comes;
+ * the collector waits for it, bounded in time.
  */
 #pragma once
 
@@ -25,7 +26,8 @@ typedef struct {
     gint64 deadline_us;      /* of the monotonic clock */
 } Child;
 
-/* `*ret_words`: why it is not CHILD_OK, and the end of what it wrote to stderr; NULL: nothing to say.  g_free(). */
+/* `*ret_words`: why it is not CHILD_OK, and the end of what it wrote to stderr; NULL: nothing to
+ * say.  g_free(). */
 ChildEnd child_run(const Child *child, const Stops *stops, Sink sink, char **ret_words);
 /* Its path; NULL: there is no such program.  g_free(). */
 char *child_find(const char *name);

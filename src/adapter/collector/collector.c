@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One run: what is small and always asked for first, then the logs in what is left, then the MANIFEST, which knows of all, then
- * the archive.
+ * One run: what is small and always asked for first, then the logs in what is left, then the
+ * MANIFEST, which knows of all, then the archive.
  */
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One file of the archive, while it is written: bounded in its length, by what is left of all, and by the disk. */
+/* One file of the archive, while it is written: bounded in its length, by what is left of all, and
+ * by the disk. */
 #include "src/adapter/collector/internal.h"
 
 #include <errno.h>

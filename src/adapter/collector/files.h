@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Log files: found by glob, together with their rotated ancestors; opened only if they are plain files on a real file system;
- * read unpacked.
+ * Log files: found by glob, together with their rotated ancestors; opened only if they are plain
+ * files on a real file system; read unpacked.
  */
 #pragma once
 
@@ -22,11 +22,12 @@ typedef struct {
 
 /* --- find.c --- */
 
-/* The paths that the glob matches, each once, without the endings of rotated and packed files, at most `max`.
- * `*ret_flaw`: what to say of it in the MANIFEST, or NULL; static. */
+/* The paths that the glob matches, each once, without the endings of rotated and packed files, at
+ * most `max`.  `*ret_flaw`: what to say of it in the MANIFEST, or NULL; static. */
 GPtrArray *files_find(const Collector *collector, const char *glob, guint max,
                       const char **ret_flaw);
-/* The base and its ancestors in its folder: names, oldest first, at most `max`, the newest of them. */
+/* The base and its ancestors in its folder: names, oldest first, at most `max`, the newest of
+ * them. */
 GPtrArray *files_ancestors(const char *base, guint max);
 Packing files_packing(const char *name);
 /* Whether it is what `plain` becomes when it is packed. */
@@ -37,5 +38,6 @@ gboolean files_packed_of(const char *packed, const char *plain);
 /* NULL: not to be opened, with the reason. */
 LogFile *log_file_open(const char *path, char **ret_flaw);
 void log_file_free(LogFile *file);
-/* Reads it from its beginning until the sink wants no more.  What is wrong with it, or NULL; g_free(). */
+/* Reads it from its beginning until the sink wants no more.  What is wrong with it, or NULL;
+ * g_free(). */
 char *log_file_read(const LogFile *file, const Collector *collector, Sink sink);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Finding log files.  Not by glob(3): that keeps all that it finds, and what somebody puts into a folder must not decide how
- * much memory is used.
+ * Finding log files.  Not by glob(3): that keeps all that it finds, and what somebody puts into a
+ * folder must not decide how much memory is used.
  */
 #include <dirent.h>
 #include <fnmatch.h>
@@ -45,8 +45,8 @@ gboolean files_packed_of(const char *packed, const char *plain)
            g_str_has_prefix(packed, plain);
 }
 
-/* Where the mark of a rotation (".1", "-20261122", "-2026-11-22") begins in the first `length` bytes of the name; `length`: there
- * is none. */
+/* Where the mark of a rotation (".1", "-20261122", "-2026-11-22") begins in the first `length`
+ * bytes of the name; `length`: there is none. */
 static gsize rotation(const char *name, gsize length)
 {
     gsize digits = 0, at = length;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The folder of a run.  It is locked as long as its process lives, so that what a killed run left behind can be told from what
- * another run is filling.
+ * The folder of a run.  It is locked as long as its process lives, so that what a killed run left
+ * behind can be told from what another run is filling.
  */
 #include "src/adapter/collector/internal.h"
 

@@ -58,7 +58,8 @@ typedef struct {
 gboolean entry_begin(Entry *entry, Collector *collector, const char *path, gint64 limit);
 /* A SinkTake: the first bytes up to the limit. */
 gboolean entry_take(gpointer entry, const char *data, gsize length);
-/* Closes it and notes it in the MANIFEST, with the remark and the flaw; without any byte it is removed and `empty` is said. */
+/* Closes it and notes it in the MANIFEST, with the remark and the flaw; without any byte it is
+ * removed and `empty` is said. */
 void entry_end(Entry *entry, const char *from, const char *remark, const char *empty);
 /* Closes and removes it. */
 void entry_drop(Entry *entry);
@@ -68,7 +69,8 @@ void entry_text(Collector *collector, const char *path, const char *text, const 
 
 /* --- manifest.c --- */
 
-/* A name from outside for the MANIFEST or the archive: without secrets and control characters, and not long; g_free(). */
+/* A name from outside for the MANIFEST or the archive: without secrets and control characters, and
+ * not long; g_free(). */
 char *manifest_clean(Collector *collector, const char *text);
 void manifest_begin(Collector *collector);
 void manifest_entry(Collector *collector, const char *path, gint64 bytes, const char *from,
@@ -85,7 +87,8 @@ void command_entry(Collector *collector, const char *path, const char *const *ar
 /* A command of the settings, the `number`th one. */
 void command_source(Collector *collector, const char *line, guint number);
 void system_collect(Collector *collector);
-/* The kernel's ring into a file of this path, as it is.  What is wrong with it, or NULL; g_free(). */
+/* The kernel's ring into a file of this path, as it is.  What is wrong with it, or NULL;
+ * g_free(). */
 char *system_dmesg(Collector *collector, const char *path);
 /* Into the entry journal.log; at most `limit` bytes, the newest. */
 void journal_collect(Collector *collector, gint64 limit);

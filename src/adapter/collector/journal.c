@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The journal: asked for with the newest entry first, so that what is kept when there is too much, or no more time, is the newest;
- * then turned round.  Nothing but the lines of one read is in memory.
+ * The journal: asked for with the newest entry first, so that what is kept when there is too much,
+ * or no more time, is the newest; then turned round.  Nothing but the lines of one read is in
+ * memory.
  */
 #include "src/adapter/collector/internal.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The logs: each with its rotated ancestors is one entry, the lines of the window.  All are read once to know how much there is
- * of each; then what is left of the limit is shared out, and what a small one does not need is for the others.
+ * The logs: each with its rotated ancestors is one entry, the lines of the window.  All are read
+ * once to know how much there is of each; then what is left of the limit is shared out, and what a
+ * small one does not need is for the others.
  */
 #include <errno.h>
 #include <string.h>
@@ -116,7 +117,8 @@ static void add_file(Logs *logs, Log *log, const char *path)
     }
 }
 
-/* The newest is opened first: a file that is rotated meanwhile is then met twice, and not missed. */
+/* The newest is opened first: a file that is rotated meanwhile is then met twice, and not
+ * missed. */
 static void open_log(Logs *logs, const char *base)
 {
     g_autofree char *folder = g_path_get_dirname(base);

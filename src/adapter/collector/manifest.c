@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The MANIFEST: what the archive is of, and a line for everything that is in it or should be: path, bytes, from where, and
- * what was cut or why it is missing, with tabs between them.  Names come from outside: nothing in them can look like
- * another line.
+ * The MANIFEST: what the archive is of, and a line for everything that is in it or should be: path,
+ * bytes, from where, and what was cut or why it is missing, with tabs between them.  Names come
+ * from outside: nothing in them can look like another line.
  */
 #include "src/adapter/collector/internal.h"
 

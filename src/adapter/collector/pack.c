@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packing: by tar, as every system with RAUC has it (GNU's or busybox').  It writes to us and we to the disk, so that the archive
- * is ours alone from its first byte and stops before the disk is full.
+ * Packing: by tar, as every system with RAUC has it (GNU's or busybox').  It writes to us and we to
+ * the disk, so that the archive is ours alone from its first byte and stops before the disk is
+ * full.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,9 +2,9 @@
 /*
  * Hiding secrets: see redact.h.
  *
- * A window slides over the stream.  Its last bytes are held back until what follows them is known: as many as the longest
- * thing that is looked for.  Every byte is either shown or hidden; a run of hidden ones shows its first three as
- * asterisks, so secrets that overlap leave nothing of either.
+ * A window slides over the stream.  Its last bytes are held back until what follows them is known:
+ * as many as the longest thing that is looked for.  Every byte is either shown or hidden; a run of
+ * hidden ones shows its first three as asterisks, so secrets that overlap leave nothing of either.
  */
 #include "src/adapter/collector/redact.h"
 
@@ -107,8 +107,8 @@ static gboolean ends_url(char byte)
            byte == '\\' || byte == '`';
 }
 
-/* Whether the slash at `end` is inside of a password, where it should not be, and not behind the host: no port number
- * stands before it. */
+/* Whether the slash at `end` is inside of a password, where it should not be, and not behind the
+ * host: no port number stands before it. */
 static gboolean slash_in_password(const char *start, const char *end)
 {
     const char *colon = memchr(start, ':', (gsize)(end - start));
@@ -156,7 +156,8 @@ static void look_for_url(Redactor *redactor, gsize at)
     redactor->url_until = redactor->base + (guint64)(sign - redactor->window);
 }
 
-/* Skips blanks and quotes (also those that are escaped in another text); the last quote is in `*quote`. */
+/* Skips blanks and quotes (also those that are escaped in another text); the last quote is in
+ * `*quote`. */
 static const char *skip_blanks(const char *from, const char *end, char *quote)
 {
     if (end - from > BLANKS)

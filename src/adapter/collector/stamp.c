@@ -91,7 +91,8 @@ static gint64 since_1970_ms(const Fields *fields)
     return (gint64)timegm(&tm) * 1000;
 }
 
-/* Local time asks a data base of zones: that is for once in a minute of the log, and not for every line. */
+/* Local time asks a data base of zones: that is for once in a minute of the log, and not for every
+ * line. */
 static gint64 local_ms(StampContext *context, const Fields *fields)
 {
     gint64 minute = since_1970_ms(fields) / MINUTE_MS + 1;
@@ -165,8 +166,8 @@ static gboolean month(Text *text, int *ret_month)
     return FALSE;
 }
 
-/* Nov  2 10:20:30: of the last year in which that was before the log was last written; a day is allowed for zones and
- * for a clock that was set back. */
+/* Nov  2 10:20:30: of the last year in which that was before the log was last written; a day is
+ * allowed for zones and for a clock that was set back. */
 static gboolean syslog_time(StampContext *context, Text text, gint64 *ret_ms)
 {
     time_t written = (time_t)(context->written_ms / 1000);

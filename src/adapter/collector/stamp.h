@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The time that a line of a log begins with: ISO 8601 (space or T, fractions, with a zone or in local time), that of syslog
- * without a year ("Nov 22 10:20:30", local time), and that of the kernel's ring ("[   12.345678]").
+ * The time that a line of a log begins with: ISO 8601 (space or T, fractions, with a zone or in
+ * local time), that of syslog without a year ("Nov 22 10:20:30", local time), and that of the
+ * kernel's ring ("[   12.345678]").
  */
 #pragma once
 

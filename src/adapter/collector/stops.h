@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * SIGTERM, SIGINT and SIGHUP while the collector runs: held back until it has cleaned up, and then delivered.  Signals that
- * were ignored stay so.  No handler, so nothing of this is global.
+ * SIGTERM, SIGINT and SIGHUP while the collector runs: held back until it has cleaned up, and then
+ * delivered.  Signals that were ignored stay so.  No handler, so nothing of this is global.
  */
 #pragma once
 

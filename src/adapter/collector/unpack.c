@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Opening and reading log files.  What is there may be anything: it is looked at before it is opened (opening a watchdog starts
- * it, a FIFO waits for its other end), and what is read is bounded by what the file was when it was opened.
+ * Opening and reading log files.  What is there may be anything: it is looked at before it is
+ * opened (opening a watchdog starts it, a FIFO waits for its other end), and what is read is
+ * bounded by what the file was when it was opened.
  */
 #include <errno.h>
 #include <fcntl.h>

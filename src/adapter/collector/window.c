@@ -62,7 +62,8 @@ void window_scan_file(WindowScan *scan, gint64 written_ms, gint64 boot_ms)
     scan->line.offset = 0;
 }
 
-/* A power cut leaves zeros where the end of a log had not been written, and the next line follows them. */
+/* A power cut leaves zeros where the end of a log had not been written, and the next line follows
+ * them. */
 static gsize zeros(const char *data, gsize length)
 {
     gsize n = 0;

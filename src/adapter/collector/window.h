@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which lines of a log and its rotated ancestors, read as one, are in the window of time (the rule is in
- * include/adapter/collector.h), and the copying of these.  A log is read twice: first to find the places where the lines begin
- * and end, then to copy them; of neither is more in memory than the piece that was read.
+ * Which lines of a log and its rotated ancestors, read as one, are in the window of time (the rule
+ * is in include/adapter/collector.h), and the copying of these.  A log is read twice: first to find
+ * the places where the lines begin and end, then to copy them; of neither is more in memory than
+ * the piece that was read.
  *
- * A line counts with the bytes that it takes in the archive: one longer than WINDOW_LINE_MAX is cut there.
+ * A line counts with the bytes that it takes in the archive: one longer than WINDOW_LINE_MAX is cut
+ * there.
  */
 #pragma once
 
@@ -34,7 +36,8 @@ typedef struct {
 } WindowScan;
 
 void window_scan_begin(WindowScan *scan, gint64 from_ms, gint64 to_ms);
-/* The next file; the end of the one before it is the end of a line.  Also to be called after the last one. */
+/* The next file; the end of the one before it is the end of a line.  Also to be called after the
+ * last one. */
 void window_scan_file(WindowScan *scan, gint64 written_ms, gint64 boot_ms);
 /* A SinkTake. */
 gboolean window_scan_take(gpointer scan, const char *data, gsize length);

@@ -74,7 +74,8 @@ static void read_in_thread(GTask *task, gpointer source, gpointer data, GCancell
     (void)cancellable;
     while (code == 0 && reader->from < reader->to && !g_atomic_int_get(&reader->stop))
         code = read_piece(reader, piece);
-    /* before the answer, so that nobody finds the file open for writing who was told that it is finished */
+    /* before the answer, so that nobody finds the file open for writing who was told that it is
+     * finished */
     if (reader->last) {
         close(reader->fd);
         reader->fd = -1;

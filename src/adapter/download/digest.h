@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The SHA-256 of a file that is still being written: a thread reads behind the writer, so that the loop neither hashes nor
- * waits, and what an earlier try left is hashed while the rest comes.
+ * The SHA-256 of a file that is still being written: a thread reads behind the writer, so that the
+ * loop neither hashes nor waits, and what an earlier try left is hashed while the rest comes.
  *
- * The callback never comes from within the call that asks for it, and not after digest_free().  Errors are
- * TRANSFER_ERROR_LOCAL.  Only src/adapter/download includes this.
+ * The callback never comes from within the call that asks for it, and not after digest_free().
+ * Errors are TRANSFER_ERROR_LOCAL.  Only src/adapter/download includes this.
  */
 #pragma once
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The run of a download: looks what the spool has, fetches the rest, hashes and syncs it, and puts it
- * into place.
+ * The run of a download: looks what the spool has, fetches the rest, hashes and syncs it, and puts
+ * it into place.
  *
- * Bytes of two files must never meet: what is in the spool is continued only when the URL is the same and
- * the server can be asked whether the file is (size and a validator), and a start from the first byte
- * removes the old files for good before it writes.  What the server's answer says besides is the fetch's
- * business.
+ * Bytes of two files must never meet: what is in the spool is continued only when the URL is the
+ * same and the server can be asked whether the file is (size and a validator), and a start from the
+ * first byte removes the old files for good before it writes.  What the server's answer says
+ * besides is the fetch's business.
  */
 #include "adapter/download.h"
 
@@ -16,7 +16,8 @@
 
 #define PROGRESS_MS       200
 #define SPACE_CHECK_BYTES (1 << 20)
-/* A sync begins early, so that with what comes while it lasts no more than DOWNLOAD_SYNC_BYTES are at stake. */
+/* A sync begins early, so that with what comes while it lasts no more than DOWNLOAD_SYNC_BYTES are
+ * at stake. */
 #define SYNC_BEGIN_BYTES (DOWNLOAD_SYNC_BYTES / 2)
 
 struct _Download {

@@ -123,7 +123,8 @@ static void sync_in_thread(GTask *task, gpointer source, gpointer data, GCancell
 
     (void)source;
     (void)cancellable;
-    /* before the answer, so that nobody finds the file open for writing who was told that it is finished */
+    /* before the answer, so that nobody finds the file open for writing who was told that it is
+     * finished */
     if (sync->fd >= 0)
         close(sync->fd);
     sync->fd = -1;

@@ -48,7 +48,8 @@ static gboolean fail(const char *what, const char *directory, const char *name, 
 
 /* --- The folder --- */
 
-/* The name without a slash at its end: with one, open() follows a symbolic link in spite of O_NOFOLLOW. */
+/* The name without a slash at its end: with one, open() follows a symbolic link in spite of
+ * O_NOFOLLOW. */
 static char *folder_name(const char *directory)
 {
     return g_canonicalize_filename(directory, NULL);

@@ -45,8 +45,8 @@ gint64 spool_free_bytes(const Spool *spool);
 
 /* `info` is SPOOL_INFO_NONE before.  FALSE: there is none, or none that makes sense. */
 gboolean spool_load_info(const Spool *spool, SpoolInfo *info);
-/* At once or not at all, also in a power cut; of two states in succession a power cut may bring back
- * the older one. */
+/* At once or not at all, also in a power cut; of two states in succession a power cut may bring
+ * back the older one. */
 gboolean spool_save_info(const Spool *spool, const SpoolInfo *info, GError **error);
 
 /* For reading and writing; made when it is not there.  -1 with `error`. */
@@ -55,6 +55,6 @@ int spool_open_part(const Spool *spool, gint64 *ret_length, GError **error);
 int spool_open_whole(const Spool *spool, gint64 *ret_length);
 /* The partial file, which is synced and no longer open, becomes the whole bundle. */
 gboolean spool_publish(const Spool *spool, GError **error);
-/* Removes all files of the job: for good when it returns, so that the information about one remote file never
- * meets the bytes of another. */
+/* Removes all files of the job: for good when it returns, so that the information about one remote
+ * file never meets the bytes of another. */
 gboolean spool_discard(const Spool *spool, GError **error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The relay's life: which request goes where, how long one may wait, giving up, telling the owner. */
+/* The relay's life: which request goes where, how long one may wait, giving up, telling the
+ * owner. */
 #include "adapter/relay.h"
 
 #include <string.h>
@@ -19,7 +20,8 @@ void relay_place_clear(RelayPlace *place)
     place->port = 0;
 }
 
-/* ---- telling the owner, who may free the relay then: never from within a callback of the server or of a fetch ---- */
+/* ---- telling the owner, who may free the relay then: never from within a callback of the server
+ * or of a fetch ---- */
 
 static gboolean tell(gpointer user_data)
 {
@@ -313,7 +315,8 @@ Relay *relay_new(Transfers *transfers, Clock *clock, const RelayConfig *config,
     take_place(relay, place);
     relay->cache = relay_cache_new(config->read_ahead);
     relay_run_init(relay);
-    /* What is ahead of a stream leaves room for the others, and a run costs no more in small windows. */
+    /* What is ahead of a stream leaves room for the others, and a run costs no more in small
+     * windows. */
     relay_window_init(&relay->window, MIN(RELAY_WINDOW_MAX, relay_cache_longest(relay->cache) / 2 *
                                                                 (relay->run.wanted ? 1 : 3)));
     if (config->local_bundle != NULL && !relay_local_open(relay, config->local_bundle, error))

@@ -29,8 +29,9 @@ static gboolean resolve(RelayJob *job)
         relay_answer(job, &answer);
         return FALSE;
     }
-    /* RAUC's server reads 1.25 MiB at once at most, and usually 128 KiB.  What is longer than half of the buffer could be answered
-     * neither as a whole nor in part: a short answer is the end of RAUC's server. */
+    /* RAUC's server reads 1.25 MiB at once at most, and usually 128 KiB.  What is longer than half
+     * of the buffer could be answered neither as a whole nor in part: a short answer is the end of
+     * RAUC's server. */
     if (!relay_range_resolve(&job->asked, size, &job->range) ||
         job->range.length > relay_cache_longest(relay->cache)) {
         relay_answer_status(job, 416, size);
@@ -100,7 +101,8 @@ static void give_way(Relay *relay, gsize length)
     relay->turn_bytes = 0;
     if (!relay_http_is_asked(relay->http))
         return;
-    /* before the hold: another transfer that waits for its turn takes it from one that is still held then */
+    /* before the hold: another transfer that waits for its turn takes it from one that is still
+     * held then */
     relay->turn = g_idle_add_full(G_PRIORITY_DEFAULT, go_on, relay, NULL);
     fetch_hold(relay->fetch, TRUE);
 }
@@ -181,7 +183,8 @@ static void begin(Relay *relay, const RelayRange *range)
     relay_run_begin(relay, range, request.length);
 }
 
-/* Makes room, with less read ahead or at the cost of everything else.  FALSE: what is being sent is in the way. */
+/* Makes room, with less read ahead or at the cost of everything else.  FALSE: what is being sent is
+ * in the way. */
 static gboolean make_room(Relay *relay, const RelayRange *wanted, RelayRange *range)
 {
     if (relay_cache_begin(relay->cache, range, wanted))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A sorted array of pieces: there are a few dozen, and a thousand (4 MiB of RELAY_PIECE_MIN) at most by default. */
+/* A sorted array of pieces: there are a few dozen, and a thousand (4 MiB of RELAY_PIECE_MIN) at
+ * most by default. */
 #include "relay_cache.h"
 
 #include <string.h>
@@ -57,7 +58,8 @@ RelayCache *relay_cache_new(gsize bound)
     RelayCache *cache = g_new0(RelayCache, 1);
 
     cache->bound = MAX(bound, RELAY_CACHE_MIN) / RELAY_PIECE_MIN * RELAY_PIECE_MIN;
-    /* With pieces of an eighth at most, half of the bound and the pieces at both its ends fit side by side. */
+    /* With pieces of an eighth at most, half of the bound and the pieces at both its ends fit side
+     * by side. */
     cache->piece_bytes =
         MIN(RELAY_PIECE_BYTES, cache->bound / 8 / RELAY_PIECE_MIN * RELAY_PIECE_MIN);
     cache->pieces = g_ptr_array_new_with_free_func(piece_free);

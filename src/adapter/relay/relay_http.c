@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A connection is a source of the main loop with one file descriptor, of which it wants one thing at a time: a request
- * (readable), the news that the other side went away (a request is held), or room for the answer (writable).
+ * A connection is a source of the main loop with one file descriptor, of which it wants one thing
+ * at a time: a request (readable), the news that the other side went away (a request is held), or
+ * room for the answer (writable).
  */
 #include "relay_http.h"
 
@@ -90,7 +91,8 @@ static void close_call(RelayCall *call)
     g_free(call);
 }
 
-/* ---- limits of time: most of them are never reached, so that moving the timer for each would be the larger part of the work ---- */
+/* ---- limits of time: most of them are never reached, so that moving the timer for each would be
+ * the larger part of the work ---- */
 
 static void on_timer(gpointer user_data);
 
@@ -151,8 +153,8 @@ static gint64 body_left(const RelayCall *call)
     return call->head || call->answer.body == NULL ? 0 : call->answer.length - call->sent;
 }
 
-/* Head and body together, without copying: one packet, one wake-up of RAUC.  How many bytes went; 0: the socket is full; -1: the
- * connection, or the body, cannot be had. */
+/* Head and body together, without copying: one packet, one wake-up of RAUC.  How many bytes went;
+ * 0: the socket is full; -1: the connection, or the body, cannot be had. */
 static gssize send_some(RelayCall *call)
 {
     gsize head = call->out_length - call->out_sent;
@@ -234,7 +236,8 @@ void relay_call_answer(RelayCall *call, const RelayAnswer *answer)
     call->out_sent = 0;
     enter(call, CALL_SENDS);
     limit(call, RELAY_SEND_MS);
-    /* RAUC waits: it need not wait for what the main loop is at.  The end of the call, good or bad, has its turn. */
+    /* RAUC waits: it need not wait for what the main loop is at.  The end of the call, good or bad,
+     * has its turn. */
     if (!call->busy)
         (void)send_part(call);
 }
@@ -397,7 +400,8 @@ static void take_connection(RelayHttp *http, int fd)
     call->source = g_source_new(&funcs, sizeof(CallSource));
     ((CallSource *)call->source)->call = call;
     call->tag = g_source_add_unix_fd(call->source, fd, call->watched);
-    /* Else GLib stops and begins watching around each dispatch, at the cost of two wake-ups of its own. */
+    /* Else GLib stops and begins watching around each dispatch, at the cost of two wake-ups of its
+     * own. */
     g_source_set_can_recurse(call->source, TRUE);
     g_source_attach(call->source, NULL);
     g_ptr_array_add(http->calls, call);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The inside of a Relay, for relay.c (life, routes, giving up, telling), relay_bundle.c (the bundle through the buffer),
- * relay_run.c (its transfer that is kept), relay_local.c (a file in its place) and relay_store.c (a casync store).
+ * The inside of a Relay, for relay.c (life, routes, giving up, telling), relay_bundle.c (the bundle
+ * through the buffer), relay_run.c (its transfer that is kept), relay_local.c (a file in its place)
+ * and relay_store.c (a casync store).
  */
 #pragma once
 
@@ -87,7 +88,8 @@ struct _Relay {
 
 /* ---- relay.c ---- */
 
-/* From now on 204 to everything; `error` is copied.  Not from within begins() and data() of a fetch. */
+/* From now on 204 to everything; `error` is copied.  Not from within begins() and data() of a
+ * fetch. */
 void relay_give_up(Relay *relay, const GError *error);
 /* Begins the next fetch that is due, when none is under way. */
 void relay_pump(Relay *relay);
@@ -108,7 +110,8 @@ gint64 relay_budget_left(const Relay *relay);
 GError *relay_budget_error(const Relay *relay);
 /* Whether RAUC has waited for `hold_ms`. */
 gboolean relay_is_late(const Relay *relay);
-/* The end when RAUC has waited for too long; `why` NULL: nothing is known.  `code` of TRANSFER_ERROR. */
+/* The end when RAUC has waited for too long; `why` NULL: nothing is known.  `code` of
+ * TRANSFER_ERROR. */
 GError *relay_late_error(const Relay *relay, int code, const char *why);
 
 /* ---- relay_bundle.c ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A bundle that lies on this device already, served in place of the URL's, for the sake of the casync store beside that. */
+/* A bundle that lies on this device already, served in place of the URL's, for the sake of the
+ * casync store beside that. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>

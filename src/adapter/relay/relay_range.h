@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What RAUC asks the relay for: the path and the Range header of a request, checked.  Pure functions.
+ * What RAUC asks the relay for: the path and the Range header of a request, checked.  Pure
+ * functions.
  */
 #pragma once
 
@@ -33,10 +34,10 @@ typedef enum {
     RELAY_TARGET_STORE,  /* /SECRET/bundle.castr/<4 hex>/<64 hex>.cacnk */
 } RelayTarget;
 
-/* How long it takes does not depend on how much of the secret is right.  `*ret_chunk` (STORE only): what follows bundle.castr/, in
- * `path`. */
+/* How long it takes does not depend on how much of the secret is right.  `*ret_chunk` (STORE only):
+ * what follows bundle.castr/, in `path`. */
 RelayTarget relay_target(const char *path, const char *secret, const char **ret_chunk);
 
-/* The URL of a chunk in the store beside the bundle at `url`: .raucb becomes .castr, a query stays; to be freed.  NULL: the
- * URL does not end in .raucb, so that it has no store. */
+/* The URL of a chunk in the store beside the bundle at `url`: .raucb becomes .castr, a query stays;
+ * to be freed.  NULL: the URL does not end in .raucb, so that it has no store. */
 char *relay_store_url(const char *url, const char *chunk);

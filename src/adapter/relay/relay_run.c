@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One transfer that is kept, for servers without ranges (ftp, ftps, sftp): libcurl has to cut what it does not read to the end,
- * and with it go the login (12 round trips with FTP) and what is on the way (0.6 MiB on a line of 100 ms).
+ * One transfer that is kept, for servers without ranges (ftp, ftps, sftp): libcurl has to cut what
+ * it does not read to the end, and with it go the login (12 round trips with FTP) and what is on
+ * the way (0.6 MiB on a line of 100 ms).
  *
  *     the first contact   asks for the head of the file, which RAUC reads in some small steps
  *     near the end        all from where the verity tree begins: to the end is no cut, and RAUC comes back to the tree
@@ -11,7 +12,8 @@
 #include "relay_internal.h"
 
 #define HEAD_BYTES ((gint64)64 << 10)
-/* A hash of 32 bytes for each block of 4096, and hashes of these, are 1/127 of the image; behind them is the signature. */
+/* A hash of 32 bytes for each block of 4096, and hashes of these, are 1/127 of the image; behind
+ * them is the signature. */
 #define TREE_SHARE      127
 #define SIGNATURE_BYTES ((gint64)64 << 10)
 /* RAUC reads a row in steps of that. */

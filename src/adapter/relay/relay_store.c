@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The casync store beside the bundle: each chunk is fetched whole, checked for its length only (casync checks its hash), and
- * answered.  One chunk is in memory at a time.
+ * The casync store beside the bundle: each chunk is fetched whole, checked for its length only
+ * (casync checks its hash), and answered.  One chunk is in memory at a time.
  */
 #include "relay_internal.h"
 
@@ -85,7 +85,8 @@ static void again(gpointer user_data)
     relay_pump(user_data);
 }
 
-/* A file that nothing is known of yet is not fetched over an outage by fetch.h: that is done here. */
+/* A file that nothing is known of yet is not fetched over an outage by fetch.h: that is done
+ * here. */
 static void wait_a_while(Relay *relay, const GError *error)
 {
     g_clear_error(&relay->chunk_trouble);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The numbers: of all that RAUC has read a sixth may lie ahead unread, less six times what was lost.  An adaptive update of 3 MB
- * that reads half a megabyte of hash index in a row and then jumps has lost less than 3 % by then, and reads nothing ahead
- * until it has read six times as much; a full update never loses anything and is at the largest window after some 16 MB.
+ * The numbers: of all that RAUC has read a sixth may lie ahead unread, less six times what was
+ * lost.  An adaptive update of 3 MB that reads half a megabyte of hash index in a row and then
+ * jumps has lost less than 3 % by then, and reads nothing ahead until it has read six times as
+ * much; a full update never loses anything and is at the largest window after some 16 MB.
  */
 #include "relay_window.h"
 
@@ -30,7 +31,8 @@ static gint64 ahead_of(const RelayStream *stream, const RelayCache *cache)
     return stream->run > 0 ? relay_cache_until(cache, stream->next) - stream->next : 0;
 }
 
-/* What lies behind `next` because another stream read it, e.g. the verity tree's blocks, was not read ahead. */
+/* What lies behind `next` because another stream read it, e.g. the verity tree's blocks, was not
+ * read ahead. */
 static gint64 unread_of(const RelayStream *stream, const RelayCache *cache)
 {
     gint64 end = MIN(stream->next + ahead_of(stream, cache), stream->ahead);
@@ -141,7 +143,8 @@ static gint64 longest(const RelayWindow *window)
                : window->max;
 }
 
-/* How many bytes ahead of `stream` may be there unread; what of the reads is `pending` has not been fetched yet. */
+/* How many bytes ahead of `stream` may be there unread; what of the reads is `pending` has not been
+ * fetched yet. */
 static gint64 allowed(const RelayWindow *window, const RelayCache *cache, const RelayStream *stream,
                       gint64 pending)
 {
@@ -248,7 +251,8 @@ gboolean relay_window_prefetch(const RelayWindow *window, const RelayCache *cach
         return FALSE;
     gint64 there = ahead_of(stream, cache);
     gint64 more = allowed(window, cache, stream, 0) - there;
-    /* Half of what was read ahead is used up; and never many small requests in place of a large one. */
+    /* Half of what was read ahead is used up; and never many small requests in place of a large
+     * one. */
     if (there > longest(window) / 2 || more < longest(window) / 2)
         return FALSE;
     *ret_keep = (RelayRange){stream->next, there};

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How far to read ahead: looks at what RAUC reads and says which range to fetch next.  No I/O, no clock.
+ * How far to read ahead: looks at what RAUC reads and says which range to fetch next.  No I/O, no
+ * clock.
  *
- * RAUC reads in streams: the image in 128 KiB steps, and beside it the verity tree; a stream that goes on is worth
- * reading ahead of, the further the longer it has gone on.  A read that jumps gets its bytes and no more.  What was read ahead in
- * vain makes it careful: an adaptive update, which jumps after some sequential beginning, must not cost more than it needs.
+ * RAUC reads in streams: the image in 128 KiB steps, and beside it the verity tree; a stream that
+ * goes on is worth reading ahead of, the further the longer it has gone on.  A read that jumps gets
+ * its bytes and no more.  What was read ahead in vain makes it careful: an adaptive update, which
+ * jumps after some sequential beginning, must not cost more than it needs.
  */
 #pragma once
 
@@ -45,13 +47,14 @@ void relay_window_measured(RelayWindow *window, gint64 bytes, gint64 ms);
 /* Bytes of the row of reads that `offset` belongs to; 0: none. */
 gint64 relay_window_row(const RelayWindow *window, gint64 offset);
 
-/* What to fetch for the requests that wait, the oldest first (`count` > 0, all told to relay_window_read()): the bytes that the
- * oldest one is short of, those of others that adjoin, and ahead.  Never a byte that is there, nor one behind
- * `size`.  FALSE: all of them are there. */
+/* What to fetch for the requests that wait, the oldest first (`count` > 0, all told to
+ * relay_window_read()): the bytes that the oldest one is short of, those of others that adjoin, and
+ * ahead.  Never a byte that is there, nor one behind `size`.  FALSE: all of them are there. */
 gboolean relay_window_demand(const RelayWindow *window, const RelayCache *cache,
                              const RelayRange *waiting, guint count, gint64 size,
                              RelayRange *ret_range);
-/* What to fetch while nobody waits, so that the round trip is over before somebody does.  `*ret_keep`: what of the stream is
- * there already and must not make room for it.  FALSE: nothing. */
+/* What to fetch while nobody waits, so that the round trip is over before somebody does.
+ * `*ret_keep`: what of the stream is there already and must not make room for it.  FALSE:
+ * nothing. */
 gboolean relay_window_prefetch(const RelayWindow *window, const RelayCache *cache, gint64 size,
                                RelayRange *ret_range, RelayRange *ret_keep);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The diagnostics behaviour towards the outside: requests, what people are shown, life.  As in the firmware job the row in the
- * store is what counts, a step is one transaction, and what is to be done follows from the state.
+ * The diagnostics behaviour towards the outside: requests, what people are shown, life.  As in the
+ * firmware job the row in the store is what counts, a step is one transaction, and what is to be
+ * done follows from the state.
  */
 #include "src/behaviour/diagnostics/internal.h"
 
@@ -14,7 +15,7 @@
 #define STORE_RETRY_MS 5000
 #define MAX_RETRIES    100
 
-/* ---------------------------------------------------------------------------------------------------------- requests */
+/* ------------------------------------------------------------------------------------- requests */
 
 static gboolean same_request(const Report *report, const DiagnosticsRequest *request)
 {
@@ -28,8 +29,9 @@ static gboolean is_empty(const Diagnostics *diagnostics, const DiagnosticsReques
            request->start_ms > clock_best_ms(diagnostics->clock);
 }
 
-/* How far the system clock, which logs are stamped by, is ahead of the CSMS's.  Two clocks that agree but for the way of a message
- * are taken as one, or the edges of a window would be blurred. */
+/* How far the system clock, which logs are stamped by, is ahead of the CSMS's.  Two clocks that
+ * agree but for the way of a message are taken as one, or the edges of a window would be
+ * blurred. */
 static gint64 clock_ahead_ms(const Diagnostics *diagnostics)
 {
     gint64 csms_now, ahead_ms;
@@ -163,7 +165,7 @@ gint64 diagnostics_sent(const Diagnostics *diagnostics)
     return diagnostics->upload != NULL ? upload_sent(diagnostics->upload) : -1;
 }
 
-/* -------------------------------------------------------------------------------------------------------------- life */
+/* ----------------------------------------------------------------------------------------- life */
 
 Diagnostics *diagnostics_new(const DiagnosticsConfig *config, Store *store, Transfers *transfers,
                              Clock *clock, const DiagnosticsEvents *events, gpointer user_data)
@@ -216,7 +218,8 @@ static void clean_spool(Diagnostics *diagnostics)
     collector_clean(diagnostics->config.spool_directory);
 }
 
-/* What an earlier process was doing has to be done again: what does that too often is what goes wrong. */
+/* What an earlier process was doing has to be done again: what does that too often is what goes
+ * wrong. */
 static void take_up(Diagnostics *diagnostics)
 {
     Report *next = report_copy(diagnostics->report);

@@ -17,8 +17,9 @@
 #define DIAGNOSTICS_MAX_NAME       255            /* characters of fileName */
 #define DIAGNOSTICS_MAX_INTERVAL_S 86400
 
-/* The URL of the file, where `location` is a folder, or the file itself when it ends in DIAGNOSTICS_SUFFIX; g_free().  `*ret_name`
- * (g_free()): how the file is called there.  NULL with `*ret_reason` (g_free()): the location cannot be used; then it is called `name`. */
+/* The URL of the file, where `location` is a folder, or the file itself when it ends in
+ * DIAGNOSTICS_SUFFIX; g_free().  `*ret_name` (g_free()): how the file is called there.  NULL with
+ * `*ret_reason` (g_free()): the location cannot be used; then it is called `name`. */
 char *diagnostics_url(const char *location, const char *name, char **ret_name, char **ret_reason);
 
 struct _Diagnostics {
@@ -45,7 +46,8 @@ struct _Diagnostics {
 char *diagnostics_archive_path(const Diagnostics *diagnostics); /* in the spool; g_free() */
 void diagnostics_remove_note(
     const Diagnostics *diagnostics); /* what the collecting child got, and maybe never read */
-/* `next`, a copy of the report with what has changed, is taken over.  A store that says no is asked again later. */
+/* `next`, a copy of the report with what has changed, is taken over.  A store that says no is asked
+ * again later. */
 void diagnostics_step(Diagnostics *diagnostics, Report *next, ReportState state);
 gboolean diagnostics_take_step(Diagnostics *diagnostics); /* again; FALSE: still not */
 void diagnostics_fail(Diagnostics *diagnostics, const char *why, guint retry_after_s,

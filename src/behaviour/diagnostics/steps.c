@@ -111,7 +111,8 @@ static void adopt(Diagnostics *diagnostics, Report *next)
     }
 }
 
-/* The step to `diagnostics->untaken`.  A store that says no is asked again: what was done for the step is not done twice. */
+/* The step to `diagnostics->untaken`.  A store that says no is asked again: what was done for the
+ * step is not done twice. */
 gboolean diagnostics_take_step(Diagnostics *diagnostics)
 {
     g_autoptr(GError) error = NULL;
@@ -150,8 +151,8 @@ void diagnostics_set_reason(Report *report, const char *reason)
     report->reason = g_strdup(reason);
 }
 
-/* An attempt went wrong: the next one is due after the interval, or there is none left.  `begun`: the server has a part of the
- * archive. */
+/* An attempt went wrong: the next one is due after the interval, or there is none left.  `begun`:
+ * the server has a part of the archive. */
 void diagnostics_fail(Diagnostics *diagnostics, const char *why, guint retry_after_s,
                       gboolean begun)
 {

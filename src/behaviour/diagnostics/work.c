@@ -16,7 +16,7 @@ static void timer_fired(gpointer user_data)
     diagnostics_advance(user_data);
 }
 
-/* -------------------------------------------------------------------------------------------------------- collecting */
+/* ----------------------------------------------------------------------------------- collecting */
 
 static void on_collected(gboolean ok, const char *words, gpointer user_data)
 {
@@ -72,7 +72,7 @@ static void collect(Diagnostics *diagnostics)
     diagnostics_fail(diagnostics, error->message, 0, FALSE);
 }
 
-/* --------------------------------------------------------------------------------------------------------- uploading */
+/* ------------------------------------------------------------------------------------ uploading */
 
 static void on_uploaded(const GError *error, guint retry_after_s, gint64 sent, gpointer user_data)
 {
@@ -90,7 +90,8 @@ static void on_uploaded(const GError *error, guint retry_after_s, gint64 sent, g
     diagnostics_advance(diagnostics);
 }
 
-/* A form names the file itself, and goes to the location as it is.  It was usable when the report began. */
+/* A form names the file itself, and goes to the location as it is.  It was usable when the report
+ * began. */
 static char *upload_url(const Diagnostics *diagnostics, char **ret_reason)
 {
     const Report *report = diagnostics->report;
@@ -120,7 +121,7 @@ static void upload(Diagnostics *diagnostics)
     diagnostics->upload = upload_begin(diagnostics->transfers, &request, on_uploaded, diagnostics);
 }
 
-/* ------------------------------------------------------------------------------------------------ what a state wants */
+/* --------------------------------------------------------------------------- what a state wants */
 
 gboolean diagnostics_have_archive(const Diagnostics *diagnostics)
 {

@@ -33,8 +33,7 @@ static void effect_later(Firmware *firmware)
         clock_boottime_ms(firmware->clock) + retry_delay_ms(firmware->effect_tries++);
 }
 
-/* ------------------------------------------------------------------------------------------------------------
- * marking */
+/* -------------------------------------------------------------------------------------- marking */
 
 static void note_boot_marked(Firmware *firmware)
 {
@@ -129,8 +128,7 @@ void firmware_mark_boot(Firmware *firmware)
     rauc_mark(firmware->rauc, "good", "booted", boot_mark_answered, firmware);
 }
 
-/* ---------------------------------------------------------------------------------------------------------
- * the effects */
+/* ---------------------------------------------------------------------------------- the effects */
 
 static gboolean run_fetch(Firmware *firmware)
 {
@@ -264,8 +262,8 @@ static gboolean run_bad_target(Firmware *firmware)
     return TRUE;
 }
 
-/* Not while leave to reboot is waited for: with both slots bad, which this one and the first thing that somebody's
- * install does make them, a power cut would leave none that boots. */
+/* Not while leave to reboot is waited for: with both slots bad, which this one and the first thing
+ * that somebody's install does make them, a power cut would leave none that boots. */
 static gboolean run_mark_bad(Firmware *firmware)
 {
     if (!firmware_has_leave(firmware))

@@ -14,8 +14,7 @@ static gint64 now(const Firmware *firmware)
     return clock_boottime_ms(firmware->clock);
 }
 
-/* ------------------------------------------------------------------------------------------------------------
- * the loop */
+/* ------------------------------------------------------------------------------------- the loop */
 
 /* No progress for too long: there is no way to cancel, so RAUC itself has to go.  What became of
  * the attempt is judged when it is back. */
@@ -190,8 +189,7 @@ void firmware_advance(Firmware *firmware)
     set_timer(firmware, error != NULL);
 }
 
-/* -----------------------------------------------------------------------------------------------------
- * life and start */
+/* ------------------------------------------------------------------------------- life and start */
 
 Firmware *firmware_new(const FirmwareConfig *config, Store *store, Rauc *rauc, Transfers *transfers,
                        Clock *clock, const FirmwareEvents *events, gpointer user_data)
@@ -303,8 +301,7 @@ void firmware_start(Firmware *firmware)
     firmware_advance(firmware);
 }
 
-/* -----------------------------------------------------------------------------------------------------------
- * requests */
+/* ------------------------------------------------------------------------------------- requests */
 
 static gboolean same_request(const Job *job, const FirmwareRequest *request)
 {
@@ -439,8 +436,7 @@ gboolean firmware_cancel(Firmware *firmware, const char *reason, GError **error)
     return TRUE;
 }
 
-/* -------------------------------------------------------------------------------------------------
- * what the world does */
+/* -------------------------------------------------------------------------- what the world does */
 
 void firmware_time_changed(Firmware *firmware)
 {
@@ -461,8 +457,7 @@ void firmware_set_healthy(Firmware *firmware, gboolean healthy)
     firmware_advance(firmware);
 }
 
-/* --------------------------------------------------------------------------------------------------------
- * for others */
+/* ----------------------------------------------------------------------------------- for others */
 
 gboolean firmware_rejects_reset(const Firmware *firmware)
 {

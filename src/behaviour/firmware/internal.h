@@ -177,8 +177,8 @@ gboolean firmware_take_request(Firmware *firmware, Job *request, JobEvent event,
 gboolean firmware_push_status(Firmware *firmware, const Job *job, const char *status,
                               GError **error);
 void firmware_log_history(const HistoryEntry *entry);
-/* The job ended as installed, or there is none: the copies of the store that older agents would open
- * must not bring it up again. */
+/* The job ended as installed, or there is none: the copies of the store that older agents would
+ * open must not bring it up again. */
 void firmware_settle_copies(Firmware *firmware);
 
 /* transport.c */
@@ -217,7 +217,8 @@ void firmware_end_attempt(Firmware *firmware, const GError *error);
 
 /* status.c */
 void firmware_ask_status(Firmware *firmware);
-/* Before the step that will want the answer is stored, if RAUC can be asked now: it answers meanwhile. */
+/* Before the step that will want the answer is stored, if RAUC can be asked now: it answers
+ * meanwhile. */
 void firmware_ask_status_ahead(Firmware *firmware);
 void firmware_forget_status(Firmware *firmware);
 const RaucSlot *firmware_booted(const Firmware *firmware);

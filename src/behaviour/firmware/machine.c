@@ -30,7 +30,8 @@ static void queue_status(JobStep *step, const char *status)
     step->job->last_status = g_strdup(status);
 }
 
-/* A local file is not retrieved: until RAUC begins with it the CSMS has heard of nothing that could fail. */
+/* A local file is not retrieved: until RAUC begins with it the CSMS has heard of nothing that could
+ * fail. */
 static gboolean is_unheard_file(const Job *job)
 {
     return job->wire == JOB_WIRE_DOWNLOADED && !job->last_status;

@@ -50,9 +50,10 @@ static gboolean booted_is_all(const Firmware *firmware)
            (!other || g_strcmp0(other->boot_status, "bad") == 0 || verdict_slot_failed(other));
 }
 
-/* A job was under way when the agent started: power cuts during a job must not use up the attempts of the running slot, so
- * it is marked without health checks, unless it is the slot that the job writes.  Nor may they be used up when that slot is all
- * that boots, as it is once an update overwrites the other one. */
+/* A job was under way when the agent started: power cuts during a job must not use up the attempts
+ * of the running slot, so it is marked without health checks, unless it is the slot that the job
+ * writes.  Nor may they be used up when that slot is all that boots, as it is once an update
+ * overwrites the other one. */
 static gboolean marks_without_health(const Firmware *firmware)
 {
     if (firmware->job && target_is_booted(firmware))
@@ -89,8 +90,7 @@ gboolean firmware_wants_health(const Firmware *firmware)
            !marks_without_health(firmware);
 }
 
-/* ------------------------------------------------------------------------------------------------------
- * the slot to go back to */
+/* ----------------------------------------------------------------------- the slot to go back to */
 
 /* Rolling back no more: the booted slot is being made the loader's again. */
 static gboolean stays(const Firmware *firmware)
@@ -106,7 +106,8 @@ gboolean firmware_fallback_in_doubt(const Firmware *firmware)
            firmware->job->state == JOB_ROLLING_BACK && !stays(firmware);
 }
 
-/* Up to 1.8 RAUC shows nothing of an install that failed but what the loader knows: that slot is bad. */
+/* Up to 1.8 RAUC shows nothing of an install that failed but what the loader knows: that slot is
+ * bad. */
 gboolean firmware_fallback_boots(const Firmware *firmware)
 {
     const Job *job = firmware->job;
@@ -123,7 +124,8 @@ gboolean firmware_fallback_lost(const Firmware *firmware)
            !stays(firmware) && target_is_booted(firmware) && !firmware_fallback_boots(firmware);
 }
 
-/* A RAUC that does not tell its slots may still do as it is told: the slot that runs is the one that is known to boot. */
+/* A RAUC that does not tell its slots may still do as it is told: the slot that runs is the one
+ * that is known to boot. */
 static Finding observe_fallback(const Firmware *firmware)
 {
     if (firmware_fallback_lost(firmware))
@@ -137,8 +139,7 @@ static Finding observe_fallback(const Firmware *firmware)
     return NOTHING;
 }
 
-/* ------------------------------------------------------------------------------------------------------
- * one state each */
+/* ------------------------------------------------------------------------------- one state each */
 
 /* DESIGN, "Time": dates are judged by CSMS time; without it by the system clock, if that can be
  * believed. */
@@ -150,8 +151,8 @@ static gboolean judging_time(const Firmware *firmware, gint64 *ret_ms)
     return clock_wall_synchronised(firmware->clock) && *ret_ms >= firmware->config.last_csms_ms;
 }
 
-/* A fleet that is told one date shall not come to the server all at once.  By what the job is, so that a
- * restart does not draw anew. */
+/* A fleet that is told one date shall not come to the server all at once.  By what the job is, so
+ * that a restart does not draw anew. */
 static gint64 spread_ms(const Firmware *firmware)
 {
     const Job *job = firmware->job;
@@ -375,8 +376,7 @@ static Finding observe_undoing(const Firmware *firmware)
                                                                           : NOTHING;
 }
 
-/* ------------------------------------------------------------------------------------------------------
- * the first look */
+/* ------------------------------------------------------------------------------- the first look */
 
 static Finding observe_start(const Firmware *firmware)
 {
@@ -411,8 +411,8 @@ static gboolean needs_rauc(const Firmware *firmware)
     return job_state_is_active(firmware->job->state) && !(firmware->seen && waits);
 }
 
-/* What the installation has been through already must not count: the slot without RAUC may have been booted before RAUC said
- * that it had activated it. */
+/* What the installation has been through already must not count: the slot without RAUC may have
+ * been booted before RAUC said that it had activated it. */
 static guint silent_boots_allowed(const Job *job)
 {
     return job->state == JOB_INSTALLING ? 2 * JOB_MAX_INTERRUPTIONS : JOB_MAX_INTERRUPTIONS;
@@ -458,8 +458,7 @@ Finding firmware_observe(Firmware *firmware)
     return OBSERVE[firmware->job->state] ? OBSERVE[firmware->job->state](firmware) : NOTHING;
 }
 
-/* -------------------------------------------------------------------------------------------------
- * when to look again */
+/* --------------------------------------------------------------------------- when to look again */
 
 gboolean firmware_wants_status(const Firmware *firmware)
 {
@@ -481,8 +480,8 @@ static void sooner(gint64 *next, gint64 at)
         *next = at;
 }
 
-/* Whether an install is watched: the attempt, or one that `undoing` waits for, which may be an attempt
- * that was cancelled before this process began. */
+/* Whether an install is watched: the attempt, or one that `undoing` waits for, which may be an
+ * attempt that was cancelled before this process began. */
 gboolean firmware_watches(const Firmware *firmware)
 {
     if (!firmware->job || firmware->aborting)

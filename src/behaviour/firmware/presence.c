@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * RAUC comes and goes and is at work, for the job or for somebody else: what that means for the attempt
- * under way and for the slot that is not booted.
+ * RAUC comes and goes and is at work, for the job or for somebody else: what that means for the
+ * attempt under way and for the slot that is not booted.
  */
 #include "src/behaviour/firmware/internal.h"
 
@@ -24,8 +24,8 @@ static gboolean attempt_has_failed(const Firmware *firmware)
            firmware->attempt_error->code != RAUC_ERROR_BUSY;
 }
 
-/* In a boot that began after the job's install did, RAUC is never at work for the job: that ended with the
- * boot before, whether it was whole or not. */
+/* In a boot that began after the job's install did, RAUC is never at work for the job: that ended
+ * with the boot before, whether it was whole or not. */
 static gboolean works_for_another(const Firmware *firmware)
 {
     const Job *job = firmware->job;
@@ -45,7 +45,8 @@ static gboolean works_for_another(const Firmware *firmware)
 
 #define NOTE "foreign-install" /* in the store: job, boot, seconds since 1970 */
 
-/* What it writes is the slot that is not booted: the one that the job may have to go back to, or its own. */
+/* What it writes is the slot that is not booted: the one that the job may have to go back to, or
+ * its own. */
 static void note_foreign(Firmware *firmware)
 {
     g_autofree char *note = NULL;
@@ -163,7 +164,8 @@ static gboolean writes_slot(int percent, const char *message)
                              g_str_has_prefix(message, "Copying image"));
 }
 
-/* Per cent that rise within one step of RAUC show that it counts while it copies; older ones only count their steps. */
+/* Per cent that rise within one step of RAUC show that it counts while it copies; older ones only
+ * count their steps. */
 static gboolean counts_while_copying(const Firmware *firmware, int percent, const char *message)
 {
     return writes_slot(percent, message) && percent > firmware->percent &&

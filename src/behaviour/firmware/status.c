@@ -23,8 +23,9 @@ static void ask_later(Firmware *firmware)
         firmware->untold_since_ms = clock_boottime_ms(firmware->clock);
 }
 
-/* How an install ended is decided by the primary slot; a loader backend that fails once must not decide it.  With GRUB there is
- * none before the booted slot is marked: for that mark the rest of the status is enough. */
+/* How an install ended is decided by the primary slot; a loader backend that fails once must not
+ * decide it.  With GRUB there is none before the booted slot is marked: for that mark the rest of
+ * the status is enough. */
 static gboolean is_undecided(const Firmware *firmware)
 {
     return !firmware->status->primary && firmware->job && firmware->job->state == JOB_INSTALLING &&

@@ -33,8 +33,8 @@ static gboolean commit(Firmware *firmware, GError **error)
     return TRUE;
 }
 
-/* What somebody else did to the slot that is not booted has been judged, and the job does not depend on that slot any more
- * or writes it anew. */
+/* What somebody else did to the slot that is not booted has been judged, and the job does not
+ * depend on that slot any more or writes it anew. */
 static gboolean foreign_is_past(const Firmware *firmware, const JobStep *step)
 {
     JobState state = step->job->state;
@@ -115,8 +115,8 @@ static void enter_state(Firmware *firmware, const JobStep *step)
     firmware->reboot_asked = 0;
     firmware->reboot_asked_ms = -1;
     firmware->retry_at_ms = state == JOB_RETRY_WAIT ? step->job->retry_boottime_ms : -1;
-    /* What led to these still holds when RAUC is called or the reboot asked for: an install in between would change RAUC's
-     * presence, and that forgets it. */
+    /* What led to these still holds when RAUC is called or the reboot asked for: an install in
+     * between would change RAUC's presence, and that forgets it. */
     if (state != JOB_INSTALLING && state != JOB_REBOOT_WAIT && state != JOB_REBOOTING)
         firmware_forget_status(firmware);
 }

@@ -79,7 +79,8 @@ static const TableRow TABLE[] = {
     {ACTIVE,                               JOB_EVENT_BOOT_TARGET_BAD,    {TO(ROLLING_BACK), NOTE(INSTALLING), GIVE_UP}},
     {ACTIVE,                               JOB_EVENT_BOOT_TARGET_OTHER,  {TO(INSTALL_FAILED), NOTE(INSTALLATION_FAILED)}},
     {ACTIVE,                               JOB_EVENT_BOOT_OLD,           {TO(UNDOING), NOTE(INSTALLING)}},
-    /* One more reboot where none was asked for yet; the next time it is `rebooting`, and given up. */
+    /* One more reboot where none was asked for yet; the next time it is `rebooting`, and given
+     * up. */
     {STATE(INSTALLING) | STATE(REBOOT_WAIT),
                                            JOB_EVENT_BOOT_OLD_PRIMARY_TARGET, {TO(REBOOT_WAIT), NOTE(INSTALLING)}},
     {STATE(REBOOTING) | STATE(CONFIRMING) | STATE(ROLLING_BACK) | STATE(UNDOING),

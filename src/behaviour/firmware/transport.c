@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How the bundle of a job comes to RAUC: streamed through the relay, downloaded into the spool, or a
- * local file.  What does not work one way is tried the next (JobTransport); that this RAUC cannot
+ * How the bundle of a job comes to RAUC: streamed through the relay, downloaded into the spool, or
+ * a local file.  What does not work one way is tried the next (JobTransport); that this RAUC cannot
  * stream is remembered until the next boot.
  */
 #include "src/behaviour/firmware/internal.h"
@@ -53,11 +53,10 @@ void firmware_learned(Firmware *firmware, const char *boot_id)
         firmware->config.transport == FIRMWARE_TRANSPORT_AUTO && g_strcmp0(value, boot_id) == 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------
- * what was fetched */
+/* ----------------------------------------------------------------------------- what was fetched */
 
-/* "JOB BEFORE BYTES": the attempt under way, whose bytes are not in the job's row yet.  Without a budget it is not worth a
- * write. */
+/* "JOB BEFORE BYTES": the attempt under way, whose bytes are not in the job's row yet.  Without a
+ * budget it is not worth a write. */
 void firmware_keep_fetched(Firmware *firmware)
 {
     gint64 fetched = firmware->fetched_before + firmware_fetched_bytes(firmware);
@@ -91,8 +90,7 @@ static gint64 budget_left(const Firmware *firmware)
         firmware->config.data_budget - firmware->job->fetched_bytes - firmware->fetched_before, 0);
 }
 
-/* -----------------------------------------------------------------------------------------------
- * own download */
+/* --------------------------------------------------------------------------------- own download */
 
 static void download_progress(gint64 bytes, gint64 size, gpointer user_data)
 {
@@ -157,8 +155,7 @@ void firmware_fetch(Firmware *firmware)
         download_begin(firmware->transfers, firmware->clock, &request, &EVENTS, firmware);
 }
 
-/* -----------------------------------------------------------------------------------------------
- * the relay */
+/* ------------------------------------------------------------------------------------ the relay */
 
 /* "JOB PORT SECRET SIZE MODIFIED ETAG": what a restarted agent needs to go on where RAUC asks. */
 static void keep_place(Firmware *firmware)
@@ -244,7 +241,8 @@ char *firmware_open_source(Firmware *firmware, GError **error)
     return g_strdup(relay_url(firmware->relay));
 }
 
-/* RAUC asks again for about five seconds, then its stream is lost.  Where the job is being taken back, it has to hear a no. */
+/* RAUC asks again for about five seconds, then its stream is lost.  Where the job is being taken
+ * back, it has to hear a no. */
 void firmware_adopt(Firmware *firmware)
 {
     RelayPlace place = {.file = TRANSFER_FILE_UNKNOWN};
@@ -280,8 +278,7 @@ gboolean firmware_abort_relay(Firmware *firmware, const char *why)
     return TRUE;
 }
 
-/* -----------------------------------------------------------------------------------------------
- * how it ended */
+/* --------------------------------------------------------------------------------- how it ended */
 
 /* What is to be changed when no other way is left. */
 static const char *advice(const Firmware *firmware)
@@ -373,8 +370,8 @@ gint64 firmware_relay_moved_ms(const Firmware *firmware)
     return state.last_ms;
 }
 
-/* A bundle that cannot be streamed is downloaded, unless that is forbidden; one that is downloaded and
- * wants its casync store gets it through the relay. */
+/* A bundle that cannot be streamed is downloaded, unless that is forbidden; one that is downloaded
+ * and wants its casync store gets it through the relay. */
 gboolean firmware_has_other_way(const Firmware *firmware, const GError *error)
 {
     if (firmware_is_local(firmware->job))

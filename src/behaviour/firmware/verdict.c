@@ -36,7 +36,8 @@ static gboolean record_changed(const JobSlotRecord *a, const JobSlotRecord *b)
            g_strcmp0(a->version, b->version) != 0 || g_strcmp0(a->hash, b->hash) != 0;
 }
 
-/* Before this job knows what its own attempt has written, RAUC's count tells: it is one more, not two. */
+/* Before this job knows what its own attempt has written, RAUC's count tells: it is one more, not
+ * two. */
 gboolean verdict_target_changed(const Job *job, const RaucStatus *status)
 {
     JobSlotRecord now = verdict_record(rauc_status_slot(status, job->target_slot));
@@ -69,8 +70,9 @@ gboolean verdict_target_written(const Job *job, const RaucStatus *status)
     return job->written;
 }
 
-/* Where RAUC keeps no status file the loader tells what was activated.  With a booted slot that it would not take again,
- * for want of attempts or of a mark, it shows the other one, whoever activated which. */
+/* Where RAUC keeps no status file the loader tells what was activated.  With a booted slot that it
+ * would not take again, for want of attempts or of a mark, it shows the other one, whoever
+ * activated which. */
 static gboolean loader_tells_target(const Job *job, const RaucStatus *status)
 {
     const RaucSlot *booted = rauc_status_booted(status);
@@ -81,8 +83,8 @@ static gboolean loader_tells_target(const Job *job, const RaucStatus *status)
            g_strcmp0(booted->boot_status, "bad") != 0;
 }
 
-/* For a job found in `installing` after a boot.  A slot that RAUC knows nothing of, before and after,
- * was not written whole where RAUC keeps a status file. */
+/* For a job found in `installing` after a boot.  A slot that RAUC knows nothing of, before and
+ * after, was not written whole where RAUC keeps a status file. */
 static gboolean written_whole(const Job *job, const RaucStatus *status)
 {
     JobSlotRecord now = verdict_record(rauc_status_slot(status, job->target_slot));
@@ -92,8 +94,8 @@ static gboolean written_whole(const Job *job, const RaucStatus *status)
     return loader_tells_target(job, status);
 }
 
-/* For a job found in `installing` after a boot: the whole image was not there yet when somebody else's install began.  What
- * has no time of installation cannot be told to be the job's. */
+/* For a job found in `installing` after a boot: the whole image was not there yet when somebody
+ * else's install began.  What has no time of installation cannot be told to be the job's. */
 static gboolean written_after_foreign(const Job *job, const Observation *seen)
 {
     const RaucSlot *target = rauc_status_slot(seen->status, job->target_slot);
@@ -189,8 +191,8 @@ static JobEvent interrupted(const Job *job, char **ret_reason)
     return JOB_EVENT_INTERRUPTED;
 }
 
-/* RAUC notes the image, points the loader to it, and then notes that; a power cut may come between.  Where it keeps no notes, or the
- * job was seen beyond the installing, it did activate. */
+/* RAUC notes the image, points the loader to it, and then notes that; a power cut may come between.
+ * Where it keeps no notes, or the job was seen beyond the installing, it did activate. */
 static gboolean activation_recorded(const Job *job, const RaucSlot *target)
 {
     JobSlotRecord now = verdict_record(target);

@@ -14,8 +14,9 @@
 #include "adapter/rauc.h"
 #include "src/behaviour/firmware/machine.h"
 
-/* Somebody else's install into the slot that is not booted, the first one in a later boot than the job's attempt, or what is earlier by the clock.  RAUC does not
- * tell whose an image is; its time of installation against this one does. */
+/* Somebody else's install into the slot that is not booted, the first one in a later boot than the
+ * job's attempt, or what is earlier by the clock.  RAUC does not tell whose an image is; its time
+ * of installation against this one does. */
 typedef struct {
     gboolean begun;
     char *boot_id;  /* of that boot */
@@ -41,7 +42,8 @@ typedef struct {
     gboolean other_way; /* there is another transport than the one that was tried */
 } AttemptEnd;
 
-/* How an attempt that failed is charged, where what it left in the target is somebody else's by now. */
+/* How an attempt that failed is charged, where what it left in the target is somebody else's by
+ * now. */
 JobEvent verdict_on_failure(const AttemptEnd *end);
 
 /* How an install attempt ended in this boot. */
@@ -55,7 +57,8 @@ gboolean verdict_slot_failed(const RaucSlot *slot);
  * began (also with its attempts used up). */
 gboolean verdict_other_slot_boots(const Job *job, const RaucStatus *status, const char *booted);
 
-/* Whether the target was written again since it was written, or activated, for this job (a foreign install). */
+/* Whether the target was written again since it was written, or activated, for this job (a foreign
+ * install). */
 gboolean verdict_target_changed(const Job *job, const RaucStatus *status);
 
 /* Whether this job has put its image, or a part of it, into the target. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The health checks of a boot.  Commands run one after the other, in the order of their names; a round ends at the first that
- * fails, and the next round begins HEALTH_INTERVAL_MS later.
+ * The health checks of a boot.  Commands run one after the other, in the order of their names; a
+ * round ends at the first that fails, and the next round begins HEALTH_INTERVAL_MS later.
  */
 #include "behaviour/health.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The gate before a reboot: one wish at a time, looked at again whenever something that holds it back may have changed.
+ * The gate before a reboot: one wish at a time, looked at again whenever something that holds it
+ * back may have changed.
  */
 #include "behaviour/reboot.h"
 
@@ -149,7 +150,8 @@ static gboolean is_fresh(const Reboot *reboot)
     return clock_boottime_ms(reboot->clock) < reboot->fresh_until_ms;
 }
 
-/* logind comes last: it has to be asked, and only its answer of this moment (REBOOT_FRESH_MS) counts. */
+/* logind comes last: it has to be asked, and only its answer of this moment (REBOOT_FRESH_MS)
+ * counts. */
 static void look(gpointer user_data)
 {
     Reboot *reboot = user_data;

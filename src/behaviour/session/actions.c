@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The CALLs of the CSMS.  One row an action: its name and the function that answers it.  A payload reaches its function only
- * after the field table of ocpp/message.h has passed it.
+ * The CALLs of the CSMS.  One row an action: its name and the function that answers it.  A payload
+ * reaches its function only after the field table of ocpp/message.h has passed it.
  */
 #include "src/behaviour/session/internal.h"
 
@@ -11,7 +11,8 @@
 #include "ocpp/datetime.h"
 #include "ocpp/message.h"
 
-/* Returns the payload of the CALLRESULT (new reference), or NULL with `*ret_code` and `*ret_words` for a CALLERROR. */
+/* Returns the payload of the CALLRESULT (new reference), or NULL with `*ret_code` and `*ret_words`
+ * for a CALLERROR. */
 typedef json_t *(*Handler)(Session *session, const json_t *payload, OcppErrorCode *ret_code,
                            char **ret_words);
 
@@ -20,9 +21,10 @@ static json_t *status_conf(const char *status)
     return json_pack("{s:s}", "status", status);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ firmware */
+/* ------------------------------------------------------------------------------------- firmware */
 
-/* C 5.19: the conf is empty, whatever becomes of the update.  Only a store that cannot keep the job is an error. */
+/* C 5.19: the conf is empty, whatever becomes of the update.  Only a store that cannot keep the job
+ * is an error. */
 static json_t *update_firmware(Session *session, const json_t *payload, OcppErrorCode *ret_code,
                                char **ret_words)
 {
@@ -68,7 +70,7 @@ static json_t *get_diagnostics(Session *session, const json_t *payload, OcppErro
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- triggers */
+/* ------------------------------------------------------------------------------------- triggers */
 
 static const char *trigger_boot(Session *session, G_GNUC_UNUSED const json_t *payload)
 {
@@ -132,7 +134,7 @@ static json_t *trigger_message(Session *session, const json_t *payload,
     return status_conf("NotImplemented");
 }
 
-/* ----------------------------------------------------------------------------------------------------------------- core */
+/* ----------------------------------------------------------------------------------------- core */
 
 static json_t *reset(Session *session, const json_t *payload, G_GNUC_UNUSED OcppErrorCode *ret_code,
                      G_GNUC_UNUSED char **ret_words)
@@ -159,7 +161,8 @@ static void key_changed(Session *session, const char *key)
         session->events.ping_interval((guint)value, session->user_data);
 }
 
-/* Accepted only once it is in the store: a key that is forgotten at the next restart was not changed. */
+/* Accepted only once it is in the store: a key that is forgotten at the next restart was not
+ * changed. */
 static json_t *change_configuration(Session *session, const json_t *payload,
                                     G_GNUC_UNUSED OcppErrorCode *ret_code,
                                     G_GNUC_UNUSED char **ret_words)
@@ -212,7 +215,7 @@ static json_t *data_transfer(G_GNUC_UNUSED Session *session, G_GNUC_UNUSED const
     return status_conf("UnknownVendorId");
 }
 
-/* --------------------------------------------------------------------------------------------------------- the table */
+/* ------------------------------------------------------------------------------------ the table */
 
 static const struct {
     const char *name;

@@ -51,7 +51,8 @@ gboolean session_queue_status(Session *session, guint connector, gboolean forced
 
 /* state.c */
 void session_state_load(Session *session);
-/* C 4.2: the interval of an Accepted becomes HeartbeatInterval; with 0 the CSMS leaves it to us, and the key's value counts. */
+/* C 4.2: the interval of an Accepted becomes HeartbeatInterval; with 0 the CSMS leaves it to us,
+ * and the key's value counts. */
 void session_state_take_interval(Session *session, gint64 interval_s);
 gboolean session_state_keep_key(Session *session, const char *key, const char *value);
 gboolean session_state_keep_availability(Session *session, guint connector, gboolean inoperative);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The session with the CSMS.  What goes out, in this order, one open CALL at a time: BootNotification when it is due; then,
- * once Accepted, the outbox, the queue, a heartbeat; while Pending only what a TriggerMessage asked for.
+ * The session with the CSMS.  What goes out, in this order, one open CALL at a time:
+ * BootNotification when it is due; then, once Accepted, the outbox, the queue, a heartbeat; while
+ * Pending only what a TriggerMessage asked for.
  */
 #include "src/behaviour/session/internal.h"
 
@@ -60,7 +61,7 @@ void session_free(Session *session)
     g_free(session);
 }
 
-/* --------------------------------------------------------------------------------------------------------- what goes out */
+/* -------------------------------------------------------------------------------- what goes out */
 
 static gboolean send_text(Session *session, const char *text)
 {
@@ -70,7 +71,8 @@ static gboolean send_text(Session *session, const char *text)
     return TRUE;
 }
 
-/* A CALL that cannot be sent is lost with its connection: the end of that is told by session_disconnected(). */
+/* A CALL that cannot be sent is lost with its connection: the end of that is told by
+ * session_disconnected(). */
 static void send_call(Session *session, char *text)
 {
     if (!send_text(session, text))
@@ -126,7 +128,8 @@ static void count_outbox(Session *session)
     session->events.outbox(rows, session->user_data);
 }
 
-/* FALSE: the row is in the store still.  The CSMS has it, so it is not sent again, and what comes behind it waits. */
+/* FALSE: the row is in the store still.  The CSMS has it, so it is not sent again, and what comes
+ * behind it waits. */
 static gboolean remove_delivered(Session *session, GError **error)
 {
     if (session->delivered == 0)
@@ -208,7 +211,8 @@ static gboolean pump_heartbeat(Session *session)
     return TRUE;
 }
 
-/* A heartbeat that is due comes first: whatever is sent puts it off, and it is what keeps the time right. */
+/* A heartbeat that is due comes first: whatever is sent puts it off, and it is what keeps the time
+ * right. */
 static void pump_accepted(Session *session)
 {
     if (pump_heartbeat(session))
@@ -266,7 +270,7 @@ gboolean session_queue(Session *session, const char *action, json_t *payload, gb
     return FALSE;
 }
 
-/* ---------------------------------------------------------------------------------------------- the ends of our CALLs */
+/* ------------------------------------------------------------------------ the ends of our CALLs */
 
 static void csms_time(Session *session, const json_t *payload)
 {
@@ -323,7 +327,8 @@ static void heartbeat_ended(Session *session, OcppCallEnd end, const OcppFrame *
         csms_time(session, frame->payload);
 }
 
-/* Delivered means answered; a CALLERROR is an answer (CSMSs exist that do not implement the message). */
+/* Delivered means answered; a CALLERROR is an answer (CSMSs exist that do not implement the
+ * message). */
 static void outbox_ended(Session *session, OcppCallEnd end, const OcppCallInfo *info)
 {
     g_autoptr(GError) error = NULL;
@@ -372,7 +377,7 @@ void session_pump(Session *session)
     set_timer(session);
 }
 
-/* -------------------------------------------------------------------------------------------------------- what comes in */
+/* -------------------------------------------------------------------------------- what comes in */
 
 static void call_came(Session *session, const OcppFrame *call)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the CSMS may change and what must outlive a restart: configuration keys (C 5.3) and availability (C 5.2).
+ * What the CSMS may change and what must outlive a restart: configuration keys (C 5.3) and
+ * availability (C 5.2).
  */
 #include "src/behaviour/session/internal.h"
 
