@@ -223,7 +223,8 @@ static gboolean run_reboot(Firmware *firmware)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!firmware_has_leave(firmware))
+    if (!firmware_has_leave(firmware) ||
+        (firmware->silent && firmware->asking)) /* its answer may make the reboot needless */
         return FALSE;
     firmware->reboot_allowed = FALSE;
     firmware->reboot_asked_ms = clock_boottime_ms(firmware->clock);

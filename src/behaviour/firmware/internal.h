@@ -224,7 +224,7 @@ void firmware_forget_status(Firmware *firmware);
 const RaucSlot *firmware_booted(const Firmware *firmware);
 
 /* presence.c */
-void firmware_end_silence(Firmware *firmware); /* RAUC is there, or tells, again */
+void firmware_end_silence(Firmware *firmware); /* RAUC is at work, or tells, again */
 /* the store's note of `foreign` */
 gboolean firmware_load_foreign(Firmware *firmware, GError **error);
 gboolean firmware_clear_foreign(Firmware *firmware, GError **error);

@@ -144,7 +144,8 @@ void firmware_rauc_presence(Firmware *firmware, RaucPresence presence)
                                               : "RAUC ended during the installation");
         }
     } else {
-        firmware_end_silence(firmware);
+        if (presence == RAUC_BUSY) /* an idle one has to tell first */
+            firmware_end_silence(firmware);
         if (firmware->attempt == ATTEMPT_NONE)
             firmware->progress_ms = now(firmware);
         if (presence == RAUC_BUSY &&
